@@ -1,0 +1,1 @@
+"""Databases as such: URLs, engines, transactions that hold, and scratch databases. Knows no schema."""
