@@ -1,0 +1,91 @@
+"""Engines for the three uses of a database: by the application, by a migration, and for a look.
+
+An application's engine pools and enforces foreign keys. A migration's engine does neither: a pooled connection
+would outlive the run, and SQLite deletes the children of every table that a batch rebuild replaces while foreign
+keys are enforced. An engine for a look never writes and never creates a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+
+from tbcv.engine.sqlite import own_transactions
+from tbcv.engine.url import DatabaseURL
+from tbcv.settings import Settings
+
+# NaN and Infinity are no JSON: PostgreSQL refuses them, and SQLite would keep a text that nothing can read.
+_serialize = partial(json.dumps, allow_nan=False, ensure_ascii=False)
+
+
+def application_engine(address: DatabaseURL, settings: Settings) -> AsyncEngine:
+    """Create the pooled engine of an application process; it connects on first use."""
+    if address.dialect == "postgresql":
+        return _engine(
+            address,
+            pool_size=settings.pool_size,
+            max_overflow=settings.pool_max_overflow,
+            pool_timeout=settings.pool_timeout_seconds,
+            pool_pre_ping=True,
+        )
+    busy = f"busy_timeout={int(settings.sqlite_busy_timeout_seconds * 1000)}"
+    if address.is_memory:
+        # One connection is the database, so tasks take turns on it instead of mixing their transactions.
+        engine = _engine(address, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0)
+        return own_transactions(engine, (busy, "foreign_keys=ON"))
+    engine = _engine(address, pool_timeout=settings.pool_timeout_seconds)
+    _create_parent_directory(engine, address)
+    return own_transactions(engine, (busy, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"))
+
+
+def migration_engine(address: DatabaseURL, *, busy_timeout_seconds: float = 5.0) -> AsyncEngine:
+    """Create an engine for one run of migrations: a connection per use, foreign keys off, BEGIN IMMEDIATE."""
+    engine = _engine(address, poolclass=NullPool)
+    if address.dialect == "postgresql":
+        return engine
+    _create_parent_directory(engine, address)
+    pragmas = (f"busy_timeout={int(busy_timeout_seconds * 1000)}", "foreign_keys=OFF", "synchronous=FULL")
+    return own_transactions(engine, pragmas, begin="IMMEDIATE")
+
+
+def reading_engine(address: DatabaseURL) -> AsyncEngine:
+    """Create an engine that cannot write: no file is made, no row and no header changed.
+
+    A SQLite file must exist; see `DatabaseURL.sqlite_path`.
+    """
+    if address.dialect == "postgresql":
+        engine = _engine(address, poolclass=NullPool)
+        return engine.execution_options(postgresql_readonly=True)
+    if address.sqlite_path is None:
+        return own_transactions(_engine(address, poolclass=NullPool), ("query_only=ON",))
+    # mode=rw falls back to reading where the file is read-only, and never creates one. mode=ro would leave the
+    # side files of a WAL database behind.
+    uri = f"file:{quote(str(address.sqlite_path))}"
+    url = URL.create(address.url.drivername, database=uri, query={"mode": "rw", "uri": "true"})
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=dict(address.connect_args))
+    return own_transactions(engine, ("busy_timeout=5000", "query_only=ON"))
+
+
+def _engine(address: DatabaseURL, **options: Any) -> AsyncEngine:  # noqa: ANN401  # create_async_engine's own
+    return create_async_engine(
+        address.url, connect_args=dict(address.connect_args), json_serializer=_serialize, **options
+    )
+
+
+def _create_parent_directory(engine: AsyncEngine, address: DatabaseURL) -> None:
+    """Create the directory of a SQLite file when the first connection is made, not before."""
+    path = address.sqlite_path
+    if path is None:
+        return
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _make(_dialect: object, _entry: object, _args: list[Any], _params: Mapping[str, Any]) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)

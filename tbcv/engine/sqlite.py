@@ -1,0 +1,51 @@
+"""SQLite connections whose transactions are what they say.
+
+The sqlite3 module begins transactions by its own lights and leaves DDL outside of them, and a plain BEGIN that
+reads before it writes cannot wait for another writer. Here the driver never begins anything: SQLAlchemy does,
+and an engine that writes begins with IMMEDIATE.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+BEGIN_OPTION = "sqlite_begin"
+"""Execution option that names the kind of BEGIN: DEFERRED, IMMEDIATE or EXCLUSIVE."""
+
+
+def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str = "DEFERRED") -> AsyncEngine:
+    """Make an engine begin its SQLite transactions itself, and set pragmas on every new connection.
+
+    Args:
+        engine: An engine on aiosqlite; changed in place.
+        pragmas: As in ``busy_timeout=5000``, in the order in which they are set.
+        begin: The kind of BEGIN where the execution option `BEGIN_OPTION` does not say.
+
+    Returns:
+        The same engine.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return
+        try:
+            connection.exec_driver_sql(f"BEGIN {options.get(BEGIN_OPTION, begin)}")
+        except BaseException:
+            # A connection whose BEGIN failed would run its next statement in autocommit.
+            connection.close()
+            raise
+
+    return engine

@@ -1,0 +1,75 @@
+"""Where an Alembic environment lies: its configuration file, its directory, its revision files."""
+
+from __future__ import annotations
+
+import os
+from configparser import ConfigParser, Error
+from dataclasses import dataclass
+from pathlib import Path
+
+from tbcv.errors import ConfigurationError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class AlembicEnvironment:
+    """One Alembic environment on disk.
+
+    Attributes:
+        config_file: Its ini file.
+        directory: The directory with ``env.py``.
+        version_directories: Where the revision files are; the first one gets new revisions.
+    """
+
+    config_file: Path
+    directory: Path
+    version_directories: tuple[Path, ...]
+
+
+def own_environment() -> AlembicEnvironment:
+    """Return tbcv's own environment: beside the package in a checkout, inside it in an installed wheel."""
+    checkout = _PACKAGE.parent / "alembic.ini"
+    bundled = _PACKAGE / "_bundle" / "alembic.ini"
+    return read_environment(checkout if (checkout.parent / "migrations" / "env.py").exists() else bundled)
+
+
+def read_environment(config_file: Path) -> AlembicEnvironment:
+    """Read an ini file of Alembic.
+
+    Raises:
+        ConfigurationError: The file cannot be read or names no directory that holds an ``env.py``.
+    """
+    config_file = config_file.absolute()
+    here = str(config_file.parent)
+    parser = ConfigParser({"here": here.replace("%", "%%")})
+    try:
+        with config_file.open(encoding="utf-8") as stream:
+            parser.read_file(stream)
+        script_location = parser.get("alembic", "script_location", fallback="")
+        separator = _separator(parser.get("alembic", "path_separator", fallback=""))
+        locations = parser.get("alembic", "version_locations", fallback="")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"cannot read {config_file}: {reason}", hint="-c takes an alembic.ini") from None
+    except Error as error:
+        raise ConfigurationError(f"{config_file} is no valid ini file: {error.message}") from None
+    if not script_location:
+        raise ConfigurationError(f"{config_file} sets no script_location in [alembic]")
+    directory = _resolve(script_location, config_file.parent)
+    if not (directory / "env.py").is_file():
+        raise ConfigurationError(
+            f"{config_file} names {directory} as its script_location, where there is no env.py"
+        )
+    listed = [_resolve(word, config_file.parent) for word in locations.split(separator) if word.strip()]
+    return AlembicEnvironment(config_file, directory, tuple(listed) or (directory / "versions",))
+
+
+def _resolve(location: str, base: Path) -> Path:
+    # Alembic resolves a relative location against the working directory; the file's own is what people mean.
+    path = Path(location.strip())
+    return path if path.is_absolute() else base / path
+
+
+def _separator(name: str) -> str | None:
+    return {"os": os.pathsep, "space": " ", "newline": "\n", "": None}.get(name, name)

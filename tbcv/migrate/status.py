@@ -1,0 +1,148 @@
+"""Where a database stands among the revisions, as a value. Looking takes no lock and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from tbcv.errors import DatabaseAheadError, HistoryDivergedError, UnversionedDatabaseError
+from tbcv.migrate.history import History
+
+VERSION_TABLE = "alembic_version"
+
+
+class State(StrEnum):
+    """The one word for where a database stands."""
+
+    EMPTY = "empty"
+    UNVERSIONED = "unversioned"
+    BEHIND = "behind"
+    AT_HEAD = "at-head"
+    AHEAD = "ahead"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands.
+
+    Attributes:
+        state: In a word.
+        current: The revisions that the database records.
+        heads: The heads of the history on disk.
+        pending: The revisions that an upgrade to the heads would apply, in order.
+        unknown: Those of ``current`` for which there is no file.
+        tables: The tables of tbcv in a database without a revision; empty otherwise.
+    """
+
+    state: State
+    current: tuple[str, ...]
+    heads: tuple[str, ...]
+    pending: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """The state in words, with its number."""
+        match self.state:
+            case State.BEHIND:
+                return f"behind by {len(self.pending)}"
+            case State.AT_HEAD:
+                return "at head"
+            case _:
+                return str(self.state)
+
+
+def read_status(connection: Connection, history: History, managed: Set[str] | None) -> Status:
+    """Look at a database.
+
+    Args:
+        connection: Left outside of a transaction.
+        history: The revisions on disk.
+        managed: The tables that are tbcv's; None takes every table for one.
+    """
+    current = read_revisions(connection)
+    if current:
+        return place(current, history)
+    tables = _tables(connection, managed)
+    state = State.UNVERSIONED if tables else State.EMPTY
+    return Status(state, (), history.heads, _ids(history, ()), tables=tables)
+
+
+def empty_status(history: History) -> Status:
+    """Return the status of a database that does not exist yet."""
+    return Status(State.EMPTY, (), history.heads, _ids(history, ()))
+
+
+def read_revisions(connection: Connection) -> tuple[str, ...]:
+    """Return the revisions that a database records; none where it has no version table."""
+    try:
+        rows = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all()
+    except DBAPIError as error:
+        connection.rollback()
+        if error.connection_invalidated or inspect(connection).has_table(VERSION_TABLE):
+            raise
+        rows = []
+    finally:
+        connection.rollback()
+    return tuple(sorted(rows))
+
+
+def place(current: tuple[str, ...], history: History) -> Status:
+    """Place recorded revisions in a history."""
+    unknown = tuple(one for one in current if one not in history.revisions)
+    if unknown:
+        state = State.AHEAD if len(unknown) == len(current) else State.DIVERGED
+        return Status(state, current, history.heads, unknown=unknown)
+    if any(one in history.ancestors([other]) for one in current for other in current if one != other):
+        return Status(State.DIVERGED, current, history.heads)
+    pending = _ids(history, current)
+    return Status(State.BEHIND if pending else State.AT_HEAD, current, history.heads, pending)
+
+
+def require_known_place(status: Status) -> None:
+    """Refuse to migrate a database whose place in the history is unknown.
+
+    Raises:
+        UnversionedDatabaseError, DatabaseAheadError, HistoryDivergedError: As the state says.
+    """
+    match status.state:
+        case State.UNVERSIONED:
+            raise UnversionedDatabaseError(
+                f"the database has {len(status.tables)} tables ({_some(status.tables)}) and no revision recorded",
+                hint="compare it with the revisions; if it is exactly the schema of revision REV, run "
+                "`tbcv migrate stamp REV` and then `tbcv migrate upgrade`; nothing was changed",
+            )
+        case State.AHEAD:
+            raise DatabaseAheadError(
+                f"the database is at revision {', '.join(status.unknown)}, which this release does not have",
+                hint=f"deploy the release that contains it, or downgrade with that release: "
+                f"`tbcv migrate downgrade -r {' '.join(status.heads) or 'base'}`",
+            )
+        case State.DIVERGED:
+            raise HistoryDivergedError(
+                f"the database records {', '.join(status.current)}, which do not lie on one path of this history",
+                hint="deploy the release that contains them all, or correct alembic_version with "
+                "`tbcv migrate stamp` once you know what the schema is",
+            )
+        case _:
+            return
+
+
+def _ids(history: History, current: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one.id for one in history.pending(current))
+
+
+def _tables(connection: Connection, managed: Set[str] | None) -> tuple[str, ...]:
+    names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    connection.rollback()
+    return tuple(sorted(names if managed is None else names & managed))
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,0 +1,94 @@
+"""The settings of a tbcv process, and the only reader of its environment.
+
+`docs/configuration.md` is generated from the fields below, so a knob cannot exist undocumented.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tbcv.errors import ConfigurationError
+
+
+class StartupMigration(StrEnum):
+    """What `DatabaseManager.initialize_database` does about pending revisions."""
+
+    APPLY = "apply"
+    CHECK = "check"
+    OFF = "off"
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, frozen once read."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="TBCV_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///./data/tbcv.db"),
+        validation_alias="DATABASE_URL",
+        description="The database. SQLite and PostgreSQL; see the forms below.",
+    )
+    migration_database_url: SecretStr | None = Field(
+        default=None,
+        description="A direct route to the same database for migrations, where `DATABASE_URL` goes through a "
+        "connection pooler or logs in with a role that may not change the schema.",
+    )
+    migrate_on_startup: StartupMigration = Field(
+        default=StartupMigration.APPLY,
+        description="`apply` runs pending revisions at startup, `check` refuses to start while the schema is "
+        "not at head, `off` starts without looking (`/health/ready` still tells).",
+    )
+    lock_timeout_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="How long to wait for another migrator of the same database before giving up.",
+    )
+    pool_size: int = Field(default=5, ge=1, description="PostgreSQL connections kept open by a process.")
+    pool_max_overflow: int = Field(
+        default=10, ge=0, description="PostgreSQL connections opened beyond `TBCV_POOL_SIZE` under load."
+    )
+    pool_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="How long a request waits for a free connection of the pool."
+    )
+    sqlite_busy_timeout_seconds: float = Field(
+        default=5.0, ge=0, description="How long SQLite waits for another writer of the file."
+    )
+    scratch_database_url: SecretStr | None = Field(
+        default=None,
+        description="A PostgreSQL server on which scratch databases may be created and dropped. Without it the "
+        "embedded server of the extra `tbcv[gate]` is used.",
+    )
+
+    @classmethod
+    def from_env(cls, **overrides: object) -> Self:
+        """Read the environment.
+
+        Args:
+            **overrides: Fields that win over the environment, by their Python names; a None is no override.
+
+        Raises:
+            ConfigurationError: A variable holds something that its field cannot be.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # checked by pydantic at run time
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            variable = environment_name(str(first["loc"][0]))
+            raise ConfigurationError(
+                f"{variable} is not valid: {first['msg']}", hint="docs/configuration.md lists every setting"
+            ) from None
+
+
+def environment_name(field: str) -> str:
+    """Return the environment variable of a field, given the field's name or its alias."""
+    info = Settings.model_fields.get(field)
+    if info is None:
+        return field if field.isupper() else f"TBCV_{field.upper()}"
+    return str(info.validation_alias or f"TBCV_{field.upper()}")
