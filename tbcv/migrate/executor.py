@@ -1,0 +1,113 @@
+"""The only driver of Alembic on a connection: synchronous, one revision one transaction."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationInfo
+from sqlalchemy import Connection
+
+from tbcv.engine.url import DatabaseURL
+from tbcv.migrate.environment import STEP_LISTENERS
+from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.plan import AppliedStep, Direction, Plan
+
+# alembic.op and alembic.context are proxies in module globals: one run at a time in a process.
+_ALEMBIC = threading.Lock()
+
+
+@asynccontextmanager
+async def alembic_alone() -> AsyncIterator[None]:
+    """Keep other threads and tasks of this process out of Alembic; waits without blocking the event loop."""
+    while not _ALEMBIC.acquire(blocking=False):
+        await anyio.sleep(0.01)
+    try:
+        yield
+    finally:
+        _ALEMBIC.release()
+
+
+class StepClock:
+    """A step listener that notes what was applied and how long it took.
+
+    Args:
+        announce: Called with each step once it is done, before it is committed.
+    """
+
+    def __init__(self, announce: Callable[[AppliedStep], None] | None = None) -> None:
+        self.steps: list[AppliedStep] = []
+        self._announce = announce
+        self._since = time.monotonic()
+
+    def __call__(self, *, step: MigrationInfo, **_: object) -> None:
+        """Note one step."""
+        now = time.monotonic()
+        script: Any = step.up_revision
+        done = AppliedStep(step.up_revision_id, script.doc.split("\n", 1)[0].strip(), now - self._since)
+        self._since = now
+        self.steps.append(done)
+        if self._announce is not None:
+            self._announce(done)
+
+
+def configuration(environment: AlembicEnvironment, address: DatabaseURL, output: io.StringIO | None = None) -> Config:
+    """Make Alembic's configuration for an environment on disk and a database.
+
+    Args:
+        environment: Where revisions and ``env.py`` are.
+        address: The database.
+        output: Where offline SQL goes.
+    """
+    config = Config(str(environment.config_file), stdout=io.StringIO(), output_buffer=output)
+    directories = os.pathsep.join(str(path) for path in environment.version_directories)
+    url = address.url.render_as_string(hide_password=False)
+    for name, value in {
+        "script_location": str(environment.directory),
+        "version_locations": directories,
+        "path_separator": "os",
+        "sqlalchemy.url": url,
+    }.items():
+        config.set_main_option(name, value.replace("%", "%%"))
+    return config
+
+
+def execute(connection: Connection, environment: AlembicEnvironment, address: DatabaseURL, plan: Plan, clock: StepClock) -> None:
+    """Carry out a plan on a connection that is in no transaction.
+
+    Raises:
+        Exception: Whatever a revision raises; its transaction is rolled back, those before it are committed.
+    """
+    config = configuration(environment, address)
+    config.attributes["connection"] = connection
+    config.attributes[STEP_LISTENERS] = (clock,)
+    match plan.direction:
+        case Direction.UPGRADE:
+            command.upgrade(config, plan.destination)
+        case Direction.DOWNGRADE:
+            command.downgrade(config, plan.destination)
+        case Direction.STAMP:
+            command.stamp(config, plan.target, purge=True)
+
+
+def render(environment: AlembicEnvironment, address: DatabaseURL, plan: Plan) -> str:
+    """Return the SQL of a plan without a database, as Alembic writes it in offline mode."""
+    output = io.StringIO()
+    config = configuration(environment, address, output)
+    start = plan.current[0] if plan.current else "base"
+    match plan.direction:
+        case Direction.UPGRADE:
+            command.upgrade(config, f"{start}:{plan.destination}", sql=True)
+        case Direction.DOWNGRADE:
+            command.downgrade(config, f"{start}:{plan.destination}", sql=True)
+        case Direction.STAMP:
+            raise AssertionError("a stamp is written by tbcv.migrate.preview")
+    return output.getvalue()

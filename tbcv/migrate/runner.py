@@ -1,0 +1,255 @@
+"""`MigrationRunner`: everything that can be asked of the migrations of one database, asynchronously."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Set
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+import anyio
+from alembic.util.exc import CommandError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tbcv.engine.engines import migration_engine, reading_engine
+from tbcv.engine.failures import database_errors, reason
+from tbcv.engine.url import DatabaseURL
+from tbcv.errors import MigrationError, TbcvError, UpgradeFailedError
+from tbcv.migrate.executor import StepClock, alembic_alone, execute, render
+from tbcv.migrate.history import History, read_history
+from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.lock import migration_lock
+from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
+from tbcv.migrate.preview import (
+    copy_address,
+    copy_sqlite,
+    finish_postgresql_script,
+    recorded,
+    script_text,
+    stamp_script,
+)
+from tbcv.migrate.status import State, Status, empty_status, read_revisions, read_status, require_known_place
+
+_log = logging.getLogger(__name__)
+
+
+class MigrationRunner:
+    """The migrations of one database.
+
+    Args:
+        address: The database.
+        environment: The revisions and their ``env.py``.
+        managed: The tables that belong to the application; None takes every table for one.
+        lock_timeout_seconds: How long a run waits for another one.
+        engine: The engine to use for everything, for a database in memory, which is gone with its engine.
+        announce: Called with each step as it is applied.
+    """
+
+    def __init__(
+        self,
+        address: DatabaseURL,
+        environment: AlembicEnvironment,
+        *,
+        managed: Set[str] | None = None,
+        lock_timeout_seconds: float = 300.0,
+        engine: AsyncEngine | None = None,
+        announce: Callable[[AppliedStep], None] | None = None,
+    ) -> None:
+        self.address = address
+        self.environment = environment
+        self._managed = managed
+        self._lock_timeout_seconds = lock_timeout_seconds
+        self._engine = engine
+        self._announce = announce
+
+    def history(self) -> History:
+        """Read the revisions on disk.
+
+        Raises:
+            BrokenHistoryError: They form no history.
+        """
+        return read_history(self.environment)
+
+    async def status(self) -> Status:
+        """Look where the database stands; creates nothing, changes nothing and takes no lock.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be read.
+            BrokenHistoryError: The revisions on disk form no history.
+        """
+        history = self.history()
+        path = self.address.sqlite_path
+        with database_errors(self.address):
+            if path is not None and (not path.exists() or path.stat().st_size == 0):
+                return empty_status(history)
+            async with self._connection(self._engine or reading_engine(self.address)) as connection:
+                return await connection.run_sync(read_status, history, self._managed)
+
+    async def plan_upgrade(self, target: str = "head") -> Plan:
+        """Plan the way up to a target.
+
+        Raises:
+            RefusedError: The database's place is unknown, or the target lies below it.
+            RevisionNotFoundError, MultipleHeadsError: The target names no revision, or several.
+        """
+        return self._plan(Direction.UPGRADE, await self.status(), target)
+
+    async def plan_downgrade(self, target: str) -> Plan:
+        """Plan the way down to a target; raises as `plan_upgrade`."""
+        return self._plan(Direction.DOWNGRADE, await self.status(), target)
+
+    async def upgrade(self, target: str = "head") -> Outcome:
+        """Apply what is pending up to a target; does nothing, and takes no lock, when nothing is.
+
+        Raises:
+            UpgradeFailedError: A revision failed; the ones before it stay applied.
+            LockTimeoutError: Another run did not end in time.
+            DatabaseUnavailableError: The database cannot be reached or written.
+            RefusedError, RevisionNotFoundError, MultipleHeadsError: As `plan_upgrade`.
+        """
+        return await self._run(Direction.UPGRADE, target)
+
+    async def downgrade(self, target: str) -> Outcome:
+        """Revert revisions down to a target; raises as `upgrade`."""
+        return await self._run(Direction.DOWNGRADE, target)
+
+    async def stamp(self, target: str) -> Outcome:
+        """Record a revision without running anything.
+
+        Raises:
+            RevisionNotFoundError: There is no such revision.
+        """
+        self.history().resolve(target)
+        before = (await self.status()).current
+        plan = Plan(Direction.STAMP, before, target, ())
+        with database_errors(self.address):
+            async with migration_lock(self.address, self._lock_timeout_seconds), self._migrating() as connection:
+                return await self._execute(connection, plan)
+
+    async def script(self, plan: Plan) -> str:
+        """Return the SQL of a plan for this database; see `tbcv.migrate.preview`.
+
+        Raises:
+            MigrationError: A revision needs results that offline mode has not.
+        """
+        if plan.direction is Direction.STAMP:
+            return stamp_script(self.history().resolve(plan.target))
+        if not plan.steps:
+            return f"-- nothing to do: the database is at {', '.join(plan.current) or 'base'}\n"
+        if self.address.dialect == "postgresql":
+            return await self._offline(plan)
+        with database_errors(self.address), copy_address() as (address, path):
+            if self.address.sqlite_path is not None:
+                await copy_sqlite(self.address.sqlite_path, path)
+            copy = MigrationRunner(address, self.environment, managed=self._managed)
+            engine = migration_engine(address)
+            with recorded(engine) as statements:
+                async with self._connection(engine) as connection:
+                    await copy._execute(connection, plan)
+            return script_text(plan, statements)
+
+    async def plan_stamp(self, target: str) -> Plan:
+        """Plan to record a revision; raises as `stamp`."""
+        self.history().resolve(target)
+        return Plan(Direction.STAMP, (await self.status()).current, target, ())
+
+    def _plan(self, direction: Direction, status: Status, target: str) -> Plan:
+        history = self.history()
+        require_known_place(status)
+        planned = plan_upgrade if direction is Direction.UPGRADE else plan_downgrade
+        return planned(history, status.current, target)
+
+    async def _run(self, direction: Direction, target: str) -> Outcome:
+        plan = self._plan(direction, await self.status(), target)
+        if not plan.steps:
+            return Outcome(direction, plan.current, plan.current)
+        with database_errors(self.address):
+            async with migration_lock(self.address, self._lock_timeout_seconds):
+                # Whoever held the lock before may have done it all.
+                plan = self._plan(direction, await self.status(), target if _absolute(target) else plan.destination)
+                if not plan.steps:
+                    return Outcome(direction, plan.current, plan.current)
+                async with self._migrating() as connection:
+                    return await self._execute(connection, plan)
+
+    async def _execute(self, connection: AsyncConnection, plan: Plan) -> Outcome:
+        clock = StepClock(self._announce)
+        async with alembic_alone():
+            try:
+                await connection.run_sync(execute, self.environment, self.address, plan, clock)
+            except Exception as error:  # a revision may raise anything
+                after = await self._read_back(connection)
+                self._raise_failure(plan, after, error)
+        after = await self._read_back(connection)
+        outcome = Outcome(plan.direction, plan.current, after, tuple(clock.steps))
+        _log.info("%s: %s -> %s", plan.direction, plan.current or "base", after or "base")
+        return outcome
+
+    async def _read_back(self, connection: AsyncConnection) -> tuple[str, ...]:
+        await connection.rollback()
+        return await connection.run_sync(read_revisions)
+
+    def _raise_failure(self, plan: Plan, after: tuple[str, ...], error: Exception) -> NoReturn:
+        history = self.history()
+        upwards = plan.direction is not Direction.DOWNGRADE
+        there = history.ancestors(after)
+        done = [one for one in plan.ids if (one in there) == upwards]
+        left = [one for one in plan.ids if one not in done]
+        if not left:
+            raise error
+        step = history.revisions[left[0]]
+        why = error.message if isinstance(error, TbcvError) else reason(error)
+        hint = error.hint if isinstance(error, TbcvError) else f"correct {step.path.name} and run it again"
+        verb = "applied" if upwards else "reverted"
+        raise UpgradeFailedError(
+            f"revision {left[0]} ({step.message}) failed and was rolled back: {why}; "
+            f"{verb} before it: {', '.join(done) or 'nothing'}; not begun: {', '.join(left[1:]) or 'nothing'}",
+            applied=done,
+            failed=left[0],
+            remaining=left[1:],
+            hint=hint,
+        ) from error
+
+    async def _offline(self, plan: Plan) -> str:
+        async with alembic_alone():
+            try:
+                # In a thread: offline mode runs env.py, which may do anything but await.
+                sql = await anyio.to_thread.run_sync(render, self.environment, self.address, plan)
+            except (CommandError, AttributeError, TypeError) as error:
+                raise MigrationError(
+                    f"a revision cannot be written as SQL without a database: {reason(error)}",
+                    hint="it reads results; run it with `tbcv migrate upgrade`",
+                ) from error
+        return finish_postgresql_script(sql)
+
+    @asynccontextmanager
+    async def _migrating(self) -> AsyncIterator[AsyncConnection]:
+        """Connect for a migration: a connection in no transaction, with foreign keys off on SQLite."""
+        if self._engine is None:
+            async with self._connection(migration_engine(self.address)) as connection:
+                yield connection
+            return
+        async with self._engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            await raw.execute("PRAGMA foreign_keys=OFF")
+            try:
+                yield connection
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await connection.rollback()
+                    await raw.execute("PRAGMA foreign_keys=ON")
+
+    @asynccontextmanager
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        finally:
+            if engine is not self._engine:
+                with anyio.CancelScope(shield=True):
+                    await engine.dispose()
+
+
+def _absolute(target: str) -> bool:
+    return not any(sign in target for sign in "+-")
