@@ -95,8 +95,8 @@ _POSTGRESQL_PARAMETERS = {
 }
 # aiosqlite gives every connection a thread of its own, so nothing is there to check.
 _SQLITE_PARAMETERS = {"check_same_thread": _Parameter("")}
-_INSTEAD = {
-    "mode": "of a SQLite file, tbcv itself decides whether to read, to write or to create",
+_SQLITE_INSTEAD = {
+    "mode": "tbcv itself decides whether to read, to write or to create a file",
     "cache": "SQLite advises against a shared cache; give a file, or sqlite:// for memory",
     "timeout": "set TBCV_SQLITE_BUSY_TIMEOUT_SECONDS",
     "uri": _SLASHES,
@@ -320,7 +320,8 @@ def _parameters(query: str, known: Mapping[str, _Parameter]) -> dict[str, str]:
             raise ConfigurationError("the query of the database URL is not made of name=value", hint=_ENCODE)
         parameter = known.get(name)
         if parameter is None:
-            raise _unknown(name, query)
+            instead = _SQLITE_INSTEAD if known is _SQLITE_PARAMETERS else {}
+            raise _unknown(name, query, hint=instead.get(name, _LISTED))
         if value and not re.fullmatch(parameter.pattern, value):
             raise ConfigurationError(f"{name} in the database URL must be {parameter.values}", hint=_LISTED)
         keyword = parameter.keyword
@@ -333,13 +334,13 @@ def _parameters(query: str, known: Mapping[str, _Parameter]) -> dict[str, str]:
     return given
 
 
-def _unknown(name: str, query: str) -> ConfigurationError:
+def _unknown(name: str, query: str, *, hint: str) -> ConfigurationError:
     # An @ tells of a password that was not encoded, and then the name may be a part of it.
     if "@" in query or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,40}", name):
         return ConfigurationError("the database URL has a parameter that tbcv does not know", hint=_ENCODE)
     return ConfigurationError(
         f"the database URL has the parameter {name}, which tbcv does not support",
-        hint=_INSTEAD.get(name, _LISTED),
+        hint=hint,
     )
 
 

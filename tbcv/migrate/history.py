@@ -138,6 +138,28 @@ class History:
             found = self._map.get_revisions(target)
         return tuple(one.revision for one in found if one is not None and isinstance(one.revision, str))
 
+    def between(self, limits: str, current: Sequence[str] = ()) -> tuple[Revision, ...]:
+        """Return the revisions of a range, both ends included, children before parents.
+
+        Args:
+            limits: ``from:to``; an end left out is base or the heads; ``current`` is where the database is.
+            current: The revisions recorded in the database.
+
+        Raises:
+            ConfigurationError: The range is malformed.
+            RevisionNotFoundError: An end names no revision.
+        """
+        lower, colon, upper = limits.partition(":")
+        if not colon or ":" in upper:
+            raise ConfigurationError(f"{limits!r} is no range", hint="write FROM:TO, as in base:head or 003:current")
+        here = tuple(one for one in current if one in self.revisions)
+        top = here or BASE if upper == "current" else upper or "heads"
+        bottom = here or BASE if lower == "current" else lower or BASE
+        if top == BASE:
+            return ()
+        steps = self._walk(top, bottom, inclusive=True)
+        return tuple(self.revisions[step.revision] for step in steps if step.revision in self.revisions)
+
     def ancestors(self, ids: Sequence[str]) -> frozenset[str]:
         """Return the revisions below the given ones, these included; unknown ids are passed over."""
         seen: set[str] = set()
@@ -162,13 +184,18 @@ class History:
         return RevisionMap(lambda: nodes)
 
     def _walk(
-        self, upper: str | tuple[str, ...], lower: str | tuple[str, ...], *, downgrade: bool = False
+        self, upper: str | tuple[str, ...], lower: str | tuple[str, ...], *, downgrade: bool = False, inclusive: bool = False
     ) -> list[AlembicRevision]:
         """List revisions from upper to lower, upper first and lower excluded."""
         with _translated(lower if downgrade else upper, self):
             return list(
                 self._map.iterate_revisions(
-                    upper, lower, implicit_base=not downgrade, select_for_downgrade=downgrade, assert_relative_length=True
+                    upper,
+                    lower,
+                    implicit_base=not downgrade,
+                    inclusive=inclusive,
+                    select_for_downgrade=downgrade,
+                    assert_relative_length=True,
                 )
             )
 

@@ -1,0 +1,6 @@
+"""`python -m tbcv`."""
+
+from tbcv.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The `tbcv` command, and the one place where an error becomes a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from tbcv import __version__
+from tbcv.errors import TbcvError
+
+INTERRUPTED = 130
+DEFECT = 70
+
+# Imported on demand: what a command needs takes half a second to import, and --help needs none of it.
+_COMMANDS = {
+    "migrate": ("tbcv.cli.migrate", "migrate", "Look at and change the schema of the database."),
+    "serve": ("tbcv.cli.serve", "serve", "Serve the API; its startup migrates."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, _, words) in _COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tbcv")
+@click.option("--debug", is_flag=True, help="Show where an error arose.")
+def tbcv(debug: bool) -> None:  # noqa: ARG001, FBT001  # read by `run`
+    """The data layer and schema migrations of Truth-Based Content Validation."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    sys.exit(run(tbcv, sys.argv[1:]))
+
+
+def run(command: click.Command, arguments: Sequence[str], name: str = "tbcv") -> int:
+    """Run a command and return its exit code; errors become one line on stderr.
+
+    Args:
+        command: Any command of this room.
+        arguments: Without the program's name.
+        name: The program's name.
+
+    Returns:
+        0 clean, 1 findings, 2 usage or configuration, 3 refused or failed, 70 a defect of tbcv, 130 interrupted.
+    """
+    debug = "--debug" in arguments
+    try:
+        result = command.main(list(arguments), prog_name=name, standalone_mode=False)
+    except TbcvError as error:
+        if debug:
+            traceback.print_exc()
+        _report(error, as_json="--json" in arguments)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("tbcv: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  # the boundary: a defect is one line too
+        if debug:
+            traceback.print_exc()
+        line = " ".join(str(error).split()) or "no message"
+        click.echo(f"tbcv: defect: {type(error).__name__}: {line}; run again with --debug and report it", err=True)
+        return DEFECT
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: TbcvError, *, as_json: bool) -> None:
+    click.echo(f"tbcv: {error}", err=True)
+    if as_json:
+        from tbcv.report import document  # noqa: PLC0415  # half a second that --help must not pay
+
+        click.echo(document.dump("error", document.error(error)))

@@ -1,0 +1,247 @@
+"""`tbcv migrate`: each command opens its target, asks it one thing and shows the answer."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from tbcv.cli.options import (
+    Target,
+    announce,
+    json_option,
+    log_to_stderr,
+    progress,
+    show,
+    show_document,
+    sql_option,
+    target_options,
+)
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.errors import ConfirmationRequiredError, DatabaseUnavailableError, TbcvError
+from tbcv.migrate.create import Creation, create_revision, find_model_changes, merge_heads
+from tbcv.migrate.history import read_history
+from tbcv.migrate.losses import Loss, find_losses
+from tbcv.migrate.plan import Direction, Outcome, Plan
+from tbcv.migrate.runner import MigrationRunner
+from tbcv.migrate.status import State, Status
+from tbcv.report import document, terminal
+
+FINDINGS = 1
+
+
+@click.group()
+@click.option("--database-url", metavar="URL", help="The database; DATABASE_URL otherwise.")
+@click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Another alembic.ini.")
+@click.pass_context
+def migrate(context: click.Context, database_url: str | None, config: Path | None) -> None:
+    """Look at and change the schema of the database."""
+    context.obj = Target(database_url, config)
+    log_to_stderr()
+
+
+@migrate.command()
+@target_options
+@json_option
+@click.option("-v", "--verbose", is_flag=True, help="List what is pending.")
+@click.option("--check", is_flag=True, help="Exit 1 unless the database is at head.")
+def current(target: Target, verbose: bool, as_json: bool, check: bool) -> int:  # noqa: FBT001
+    """Say where the database stands."""
+    runner = target.runner()
+    status = anyio.run(runner.status)
+    if as_json:
+        show_document("current", document.status(status, runner.address.redacted))
+    else:
+        show(terminal.status(status, runner.history(), runner.address.redacted, verbose=verbose))
+    return FINDINGS if check and status.state is not State.AT_HEAD else 0
+
+
+@migrate.command()
+@target_options
+@json_option
+@click.option("-v", "--verbose", is_flag=True, help="Show whole descriptions and file names.")
+@click.option("-r", "--range", "limits", metavar="FROM:TO", help="As in base:head; either end may be left out.")
+def history(target: Target, verbose: bool, limits: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the revisions, newest first, and mark where the database is."""
+    place = _place(target)
+    revisions = read_history(target.environment).between(limits or ":", place.current if place else ())
+    if as_json:
+        show_document("history", document.history(revisions, place))
+    else:
+        show(terminal.revisions(revisions, place, verbose=verbose))
+
+
+@migrate.command()
+@target_options
+@json_option
+def heads(target: Target, as_json: bool) -> int:  # noqa: FBT001
+    """List the revisions that no other follows; exit 1 when there are several."""
+    history = read_history(target.environment)
+    revisions = [history.revisions[one] for one in history.heads]
+    if as_json:
+        show_document("heads", document.history(revisions, None))
+    else:
+        show(terminal.revisions(revisions, None))
+    return FINDINGS if len(revisions) > 1 else 0
+
+
+@migrate.command()
+@target_options
+@json_option
+@sql_option
+@click.option("-r", "--revision", default="head", show_default=True, help="Where to: head, an id, or +1.")
+def upgrade(target: Target, revision: str, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Apply pending revisions."""
+    runner = target.runner(announce)
+    if sql:
+        click.echo(anyio.run(_script, runner, Direction.UPGRADE, revision), nl=False)
+        return
+    _show_outcome("upgrade", anyio.run(runner.upgrade, revision), runner, as_json=as_json)
+
+
+@migrate.command()
+@target_options
+@json_option
+@sql_option
+@click.option("-r", "--revision", required=True, help="Where to: base, an id, or -1.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Revert revisions, after saying what will be lost."""
+    runner = target.runner(announce)
+    if sql:
+        click.echo(anyio.run(_script, runner, Direction.DOWNGRADE, revision), nl=False)
+        return
+    plan = anyio.run(runner.plan_downgrade, revision)
+    losses = anyio.run(_losses, target, runner, plan)
+    if plan.steps:
+        progress(terminal.losses(losses, plan.steps, revision))
+        _confirm(plan, yes=yes)
+    outcome = anyio.run(runner.downgrade, plan.destination)
+    _show_outcome("downgrade", outcome, runner, as_json=as_json, losses=document.losses(losses))
+
+
+@migrate.command()
+@target_options
+@json_option
+@sql_option
+@click.argument("message")
+@click.option(
+    "--autogenerate/--no-autogenerate", default=True, show_default=True, help="Fill it from the models."
+)
+def create(target: Target, message: str, autogenerate: bool, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Create a revision, generated and tried on scratch databases."""
+    creation = anyio.run(_create, target, message, autogenerate, not sql)
+    if as_json:
+        show_document("create", document.creation(creation))
+    elif sql and creation.revision:
+        click.echo(_both_ways(creation), nl=False)
+    else:
+        show(terminal.creation(creation))
+
+
+@migrate.command()
+@target_options
+@json_option
+@sql_option
+@click.argument("revision")
+def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Record a revision without running anything."""
+    runner = target.runner(announce)
+    if sql:
+        click.echo(anyio.run(_script, runner, Direction.STAMP, revision), nl=False)
+        return
+    _show_outcome("stamp", anyio.run(runner.stamp, revision), runner, as_json=as_json)
+
+
+@migrate.command()
+@target_options
+@json_option
+@click.argument("revisions", nargs=-1)
+@click.option("-m", "--message", default="", help="What the joint is called.")
+def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: bool) -> None:  # noqa: FBT001
+    """Join heads with a new revision; all of them when none is named."""
+    path = anyio.run(merge_heads, target.environment, revisions, message)
+    if as_json:
+        show_document("merge", {"path": str(path)})
+    else:
+        show(f"created {path}")
+
+
+@migrate.command()
+@target_options
+@json_option
+def check(target: Target, as_json: bool) -> int:  # noqa: FBT001
+    """Compare the models with what the migrations build; exit 1 when they differ."""
+    found = anyio.run(_check, target)
+    if as_json:
+        show_document("check", {"changes": {dialect: list(changes) for dialect, changes in found}})
+    else:
+        show(terminal.changes(found))
+    return FINDINGS if any(changes for _, changes in found) else 0
+
+
+async def _script(runner: MigrationRunner, direction: Direction, revision: str) -> str:
+    plans = {
+        Direction.UPGRADE: runner.plan_upgrade,
+        Direction.DOWNGRADE: runner.plan_downgrade,
+        Direction.STAMP: runner.plan_stamp,
+    }
+    return await runner.script(await plans[direction](revision))
+
+
+async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
+    async with ScratchDatabases(target.settings) as scratch:
+        return await find_losses(runner, plan, scratch)
+
+
+async def _create(target: Target, message: str, autogenerate: bool, write: bool) -> Creation:  # noqa: FBT001
+    async with ScratchDatabases(target.settings) as scratch:
+        return await create_revision(
+            target.environment, scratch, message, autogenerate=autogenerate, write=write
+        )
+
+
+async def _check(target: Target) -> list[tuple[str, tuple[str, ...]]]:
+    async with ScratchDatabases(target.settings) as scratch:
+        return [
+            (dialect, await find_model_changes(target.environment, scratch, dialect))
+            for dialect in scratch.dialects
+        ]
+
+
+def _place(target: Target) -> Status | None:
+    """Look where the database is; a history can be shown without."""
+    try:
+        return anyio.run(target.runner().status)
+    except DatabaseUnavailableError as error:
+        progress(f"shown without the place of the database: {error}")
+        return None
+
+
+def _confirm(plan: Plan, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfirmationRequiredError(
+            f"downgrade to {plan.target} needs a confirmation, and there is no terminal to ask on",
+            hint="give --yes once you have read what is lost; nothing was changed",
+        )
+    click.confirm("Go on?", abort=True, err=True)
+
+
+def _show_outcome(
+    kind: str, outcome: Outcome, runner: MigrationRunner, *, as_json: bool, **more: Any  # noqa: ANN401
+) -> None:
+    if as_json:
+        show_document(kind, document.outcome(outcome, runner.address.redacted) | more)
+    else:
+        show(terminal.outcome(outcome))
+
+
+def _both_ways(creation: Creation) -> str:
+    ways = (("upgrade", creation.upgrade_sql), ("downgrade", creation.downgrade_sql))
+    return "\n".join(f"-- {way} on {dialect}\n{sql}" for way, scripts in ways for dialect, sql in scripts)

@@ -1,0 +1,143 @@
+"""What the commands share: which database, which environment, and how to print."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from configparser import ConfigParser
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+
+from tbcv.core.database import DatabaseManager
+from tbcv.engine.url import parse_database_url
+from tbcv.errors import ConfigurationError
+from tbcv.migrate.location import AlembicEnvironment, own_environment, read_environment
+from tbcv.migrate.plan import AppliedStep
+from tbcv.migrate.runner import MigrationRunner
+from tbcv.report import document, terminal
+from tbcv.settings import Settings
+
+# A pipe has no width; a narrow one would cut revision ids.
+_PIPE_WIDTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The database and the environment that a command is about.
+
+    Attributes:
+        database_url: As given on the command line, if it was.
+        config: An alembic.ini given on the command line, if one was.
+    """
+
+    database_url: str | None = None
+    config: Path | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, the command line's database included."""
+        return Settings.from_env(database_url=self.database_url)
+
+    @property
+    def environment(self) -> AlembicEnvironment:
+        """The environment: the one given, or tbcv's own."""
+        return own_environment() if self.config is None else read_environment(self.config)
+
+    def runner(self, announce: Callable[[AppliedStep], None] | None = None) -> MigrationRunner:
+        """Return the migrations of the target.
+
+        Raises:
+            ConfigurationError: No database is named, or not properly.
+        """
+        if self.config is None:
+            return DatabaseManager(self.settings, announce=announce).migrations
+        settings = self.settings
+        url = settings.database_url.get_secret_value()
+        if "database_url" not in settings.model_fields_set:
+            url = _url_of(self.environment)
+        return MigrationRunner(
+            parse_database_url(url),
+            self.environment,
+            lock_timeout_seconds=settings.lock_timeout_seconds,
+            announce=announce,
+        )
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that name its target; it gets them as one `Target`, named ``target``."""
+
+    @click.option("--database-url", metavar="URL", help="The database; DATABASE_URL otherwise.")
+    @click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The alembic.ini of another environment.",
+    )
+    @click.pass_context
+    @functools.wraps(command)
+    def with_target(
+        context: click.Context, /, *arguments: Any, database_url: str | None, config: Path | None, **options: Any  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        outer = context.find_object(Target) or Target()
+        target = replace(
+            outer,
+            database_url=outer.database_url if database_url is None else database_url,
+            config=outer.config if config is None else config,
+        )
+        return command(*arguments, target=target, **options)
+
+    return with_target
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON document instead of text.")
+sql_option = click.option("--sql", is_flag=True, help="Print the SQL and change nothing.")
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a result for eyes, on stdout."""
+    _console(sys.stdout).print(renderable)
+
+
+def progress(renderable: RenderableType) -> None:
+    """Print progress or a question's background, on stderr."""
+    _console(sys.stderr).print(renderable)
+
+
+def announce(step: AppliedStep) -> None:
+    """Print that a step is done."""
+    progress(terminal.step(step))
+
+
+def show_document(kind: str, body: document.Json) -> None:
+    """Print a result for programs, on stdout."""
+    click.echo(document.dump(kind, body))
+
+
+def log_to_stderr() -> None:
+    """Let tbcv's warnings, such as repaired rows, be seen."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("  ! %(message)s"))
+    logging.getLogger("tbcv").addHandler(handler)
+
+
+def _console(stream: Any) -> Console:  # noqa: ANN401  # a text stream
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
+    return Console(file=stream, width=width, soft_wrap=False, highlight=False)
+
+
+def _url_of(environment: AlembicEnvironment) -> str:
+    parser = ConfigParser(interpolation=None)
+    parser.read(environment.config_file, encoding="utf-8")
+    url = parser.get("alembic", "sqlalchemy.url", fallback="").strip()
+    if not url:
+        raise ConfigurationError(
+            f"{environment.config_file.name} names no database", hint="give --database-url or set DATABASE_URL"
+        )
+    return url.replace("%(here)s", str(environment.config_file.parent)).replace("%%", "%")

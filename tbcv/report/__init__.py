@@ -1,0 +1,1 @@
+"""Values turned into text: for eyes and for programs. Pure: nothing here prints."""

@@ -1,0 +1,103 @@
+"""Values as JSON documents with a versioned schema; `docs/commands.md` describes each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tbcv.errors import TbcvError, UpgradeFailedError
+from tbcv.migrate.create import Creation
+from tbcv.migrate.history import Revision
+from tbcv.migrate.losses import Loss
+from tbcv.migrate.plan import Outcome
+from tbcv.migrate.status import Status
+
+VERSION = 1
+"""Raised when a key changes its meaning or goes; new keys come without notice."""
+
+Json = dict[str, Any]
+
+
+def dump(kind: str, body: Json) -> str:
+    """Return a document as text.
+
+    Args:
+        kind: What it is: the verb, or ``error``.
+        body: Its keys beside ``schema`` and ``kind``.
+    """
+    return json.dumps({"schema": VERSION, "kind": kind, **body}, ensure_ascii=False, indent=2)
+
+
+def status(value: Status, database: str) -> Json:
+    """Describe where a database stands."""
+    return {
+        "database": database,
+        "state": str(value.state),
+        "description": value.description,
+        "current": list(value.current),
+        "heads": list(value.heads),
+        "pending": list(value.pending),
+        "unknown": list(value.unknown),
+    }
+
+
+def revision(value: Revision) -> Json:
+    """Describe one revision."""
+    return {
+        "revision": value.id,
+        "parents": list(value.parents),
+        "depends_on": list(value.dependencies),
+        "labels": list(value.labels),
+        "message": value.message,
+        "file": value.path.name,
+    }
+
+
+def history(revisions: Iterable[Revision], place: Status | None) -> Json:
+    """Describe revisions and which of them a database has."""
+    pending = set(place.pending) if place else set()
+    return {
+        "current": list(place.current) if place else None,
+        "state": str(place.state) if place else None,
+        "revisions": [
+            revision(one) | ({"applied": one.id not in pending} if place else {"applied": None}) for one in revisions
+        ],
+    }
+
+
+def outcome(value: Outcome, database: str) -> Json:
+    """Describe what a run did."""
+    return {
+        "database": database,
+        "before": list(value.before),
+        "after": list(value.after),
+        "applied": [
+            {"revision": step.id, "message": step.message, "seconds": round(step.seconds, 3)}
+            for step in value.applied
+        ],
+    }
+
+
+def losses(values: Iterable[Loss]) -> list[Json]:
+    """Describe what a downgrade takes away."""
+    return [{"table": one.table, "column": one.column, "rows": one.rows} for one in values]
+
+
+def creation(value: Creation) -> Json:
+    """Describe a new revision; ``revision`` is null where none was needed."""
+    return {
+        "revision": value.revision,
+        "path": str(value.path) if value.path else None,
+        "tried_on": list(value.tried_on),
+        "upgrade_sql": dict(value.upgrade_sql),
+        "downgrade_sql": dict(value.downgrade_sql),
+    }
+
+
+def error(value: TbcvError) -> Json:
+    """Describe an error."""
+    body: Json = {"code": value.code, "message": value.message, "hint": value.hint}
+    if isinstance(value, UpgradeFailedError):
+        body |= {"applied": list(value.applied), "failed": value.failed, "remaining": list(value.remaining)}
+    return {"error": body}

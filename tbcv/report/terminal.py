@@ -1,0 +1,135 @@
+"""Values as rich renderables, for a terminal and for a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tbcv.migrate.create import Creation
+from tbcv.migrate.history import History, Revision
+from tbcv.migrate.losses import Loss
+from tbcv.migrate.plan import AppliedStep, Direction, Outcome
+from tbcv.migrate.status import State, Status
+
+_STYLES = {
+    State.AT_HEAD: "green",
+    State.EMPTY: "cyan",
+    State.BEHIND: "yellow",
+    State.UNVERSIONED: "magenta",
+    State.AHEAD: "red",
+    State.DIVERGED: "red",
+}
+
+
+def status(value: Status, history: History, database: str, *, verbose: bool = False) -> RenderableType:
+    """Say where a database stands."""
+    facts = _facts()
+    facts.add_row("database", database)
+    facts.add_row("state", Text(value.description, style=_STYLES[value.state]))
+    facts.add_row("current", _named(value.current, history) or "none")
+    facts.add_row("head", _named(value.heads, history) or "none")
+    if value.tables:
+        facts.add_row("tables", ", ".join(value.tables))
+    if not value.pending:
+        return facts
+    if not verbose:
+        facts.add_row("pending", ", ".join(value.pending))
+        return facts
+    return Group(facts, Text(), revisions([history.revisions[one] for one in value.pending], None))
+
+
+def revisions(values: Sequence[Revision], place: Status | None, *, verbose: bool = False) -> RenderableType:
+    """List revisions, with the place of a database among them where it is known."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in ("", "revision", "follows", "state", "what it does"):
+        table.add_column(title, no_wrap=title != "what it does", overflow="fold")
+    for one in values:
+        here = place is not None and one.id in place.current
+        table.add_row(
+            Text("→" if here else "", style="bold green"),
+            Text(one.id, style="bold" if here else ""),
+            ", ".join(one.parents) or "base",
+            _applied(one, place),
+            Text((one.doc or one.message) + f"\n{one.path.name}\n" if verbose else one.message),
+        )
+    return table
+
+
+def outcome(value: Outcome) -> RenderableType:
+    """Say what a run did."""
+    after = ", ".join(value.after) or "base"
+    if value.direction is Direction.STAMP:
+        return Text(f"stamped {after}", style="green")
+    if not value.applied:
+        return Text(f"nothing to do: the database is at {after}", style="green")
+    seconds = sum(step.seconds for step in value.applied)
+    verb = "upgraded" if value.direction is Direction.UPGRADE else "downgraded"
+    before = ", ".join(value.before) or "base"
+    number = len(value.applied)
+    return Text(
+        f"{verb} {before} → {after}: {number} revision{'s' if number > 1 else ''} in {seconds:.2f} s", style="green"
+    )
+
+
+def step(value: AppliedStep) -> RenderableType:
+    """Say that one step is done."""
+    return Text.assemble(("  ✓ ", "green"), (value.id, "bold"), f"  {value.message}  ", (f"{value.seconds:.2f} s", "dim"))
+
+
+def losses(values: Sequence[Loss], steps: Sequence[Revision], target: str) -> RenderableType:
+    """Say what a downgrade reverts and takes away."""
+    heading = Text(f"Downgrade to {target} reverts {', '.join(one.id for one in steps)}.", style="bold")
+    if not values:
+        return Group(heading, Text("It drops no table and no column."))
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in ("lost for good", "name"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("rows", justify="right")
+    for one in values:
+        what = "table" if one.column is None else "column"
+        name = one.table if one.column is None else f"{one.table}.{one.column}"
+        table.add_row(Text(what, style="red"), name, str(one.rows))
+    return Group(heading, table)
+
+
+def creation(value: Creation) -> RenderableType:
+    """Say what was created."""
+    if value.revision is None:
+        return Text("no changes: the models agree with the head; nothing was written", style="green")
+    tried = " and ".join(value.tried_on)
+    return Text(f"created {value.path}\nrevision {value.revision}, run up, down and up on {tried}", style="green")
+
+
+def changes(values: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
+    """Say per engine how the models differ from the migrations."""
+    lines: list[RenderableType] = []
+    for dialect, found in values:
+        if not found:
+            lines.append(Text(f"{dialect}: the models agree with the migrations", style="green"))
+        lines += [Text(f"{dialect}: {one}", style="red") for one in found]
+    return Group(*lines)
+
+
+def _facts() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _named(ids: Sequence[str], history: History) -> str:
+    known = history.revisions
+    return "\n".join(f"{one}  {known[one].message}" if one in known else f"{one}  (unknown)" for one in ids)
+
+
+def _applied(revision: Revision, place: Status | None) -> Text:
+    if place is None:
+        return Text("")
+    if place.state in (State.AHEAD, State.DIVERGED, State.UNVERSIONED):
+        return Text("unknown", style="dim")
+    if revision.id in place.pending:
+        return Text("pending", style="yellow")
+    return Text("applied", style="green")
