@@ -32,7 +32,10 @@ FOREIGN_KEYS = (
     ("recommendations", "validation_id", "validation_results"),
     ("audit_logs", "recommendation_id", "recommendations"),
 )
-CONVENTION = {"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s"}
+CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+}
 
 
 def upgrade() -> None:
@@ -44,9 +47,7 @@ def upgrade() -> None:
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {table}_pkey TO pk_{table}")
     for table, column, referred in FOREIGN_KEYS:
-        op.execute(
-            f"ALTER TABLE {table} RENAME CONSTRAINT {table}_{column}_fkey TO fk_{table}_{column}_{referred}"
-        )
+        op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {table}_{column}_fkey TO fk_{table}_{column}_{referred}")
 
 
 def downgrade() -> None:
@@ -54,9 +55,7 @@ def downgrade() -> None:
         _unname()
         return
     for table, column, referred in FOREIGN_KEYS:
-        op.execute(
-            f"ALTER TABLE {table} RENAME CONSTRAINT fk_{table}_{column}_{referred} TO {table}_{column}_fkey"
-        )
+        op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT fk_{table}_{column}_{referred} TO {table}_{column}_fkey")
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT pk_{table} TO {table}_pkey")
 

@@ -41,6 +41,4 @@ def _replace(*, with_actions: bool) -> None:
             for _, column, referred, action in (row for row in ACTIONS if row[0] == table):
                 name = f"fk_{table}_{column}_{referred}"
                 batch.drop_constraint(name, type_="foreignkey")
-                batch.create_foreign_key(
-                    name, referred, [column], ["id"], ondelete=action if with_actions else None
-                )
+                batch.create_foreign_key(name, referred, [column], ["id"], ondelete=action if with_actions else None)

@@ -22,7 +22,7 @@ VERDICTS = ("pass", "fail", "warning", "skipped", "approved", "rejected", "enhan
 STAGES = ("proposed", "pending", "approved", "rejected", "applied")
 
 # table, column, members, what an unknown value becomes, and aliases of members
-ENUMERATIONS = (
+ENUMERATIONS: tuple[tuple[str, str, tuple[str, ...], str, dict[str, str]], ...] = (
     ("workflows", "state", STATES, "failed", {}),
     ("validation_results", "status", VERDICTS, "skipped", {"completed": "pass"}),
     ("recommendations", "status", STAGES, "proposed", {}),

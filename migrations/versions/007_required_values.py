@@ -8,6 +8,8 @@ Revises: 006
 Create Date: 2026-11-22 16:30:00+00:00
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -30,8 +32,20 @@ REQUIRED = (
     ("checkpoints", "can_resume_from", sa.Boolean(), "true", None),
     ("validation_results", "status", sa.String(20), "'skipped'", None),
     ("validation_results", "version_number", sa.Integer(), "1", None),
-    ("validation_results", "created_at", None, "CURRENT_TIMESTAMP", "coalesce(updated_at, CURRENT_TIMESTAMP)"),
-    ("validation_results", "updated_at", None, "CURRENT_TIMESTAMP", "coalesce(created_at, CURRENT_TIMESTAMP)"),
+    (
+        "validation_results",
+        "created_at",
+        None,
+        "CURRENT_TIMESTAMP",
+        "coalesce(updated_at, CURRENT_TIMESTAMP)",
+    ),
+    (
+        "validation_results",
+        "updated_at",
+        None,
+        "CURRENT_TIMESTAMP",
+        "coalesce(created_at, CURRENT_TIMESTAMP)",
+    ),
     ("recommendations", "status", sa.String(20), "'proposed'", None),
     ("recommendations", "created_at", None, "CURRENT_TIMESTAMP", "coalesce(updated_at, CURRENT_TIMESTAMP)"),
     ("recommendations", "updated_at", None, "CURRENT_TIMESTAMP", "coalesce(created_at, CURRENT_TIMESTAMP)"),
@@ -49,15 +63,11 @@ ALWAYS_REQUIRED = {("workflows", "state"), ("recommendations", "status")}
 def upgrade() -> None:
     repairs = Repairs(revision)
     for table, column, _kind, default, value in REQUIRED:
-        repairs.change(
-            table, column, to=value or default, where=f"{column} IS NULL", reason="it had no value"
-        )
+        repairs.change(table, column, to=value or default, where=f"{column} IS NULL", reason="it had no value")
     for table in _tables():
         with op.batch_alter_table(table) as batch:
             for column, kind, default in _columns(table):
-                batch.alter_column(
-                    column, existing_type=kind, nullable=False, server_default=sa.text(default)
-                )
+                batch.alter_column(column, existing_type=kind, nullable=False, server_default=sa.text(default))
 
 
 def downgrade() -> None:
@@ -76,6 +86,6 @@ def _tables() -> list[str]:
     return list(dict.fromkeys(row[0] for row in REQUIRED))
 
 
-def _columns(table: str) -> list[tuple[str, sa.types.TypeEngine[object], str]]:
+def _columns(table: str) -> list[tuple[str, sa.types.TypeEngine[Any], str]]:
     moment = sa.DateTime(timezone=True)
     return [(row[1], row[2] or moment, row[3]) for row in REQUIRED if row[0] == table]

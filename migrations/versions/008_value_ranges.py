@@ -32,12 +32,14 @@ RANGES = (
 def upgrade() -> None:
     repairs = Repairs(revision)
     for table, column, lowest, highest in RANGES:
-        repairs.change(
-            table, column, to=str(lowest), where=f"{column} < {lowest}", reason=f"it was below {lowest}"
-        )
+        repairs.change(table, column, to=str(lowest), where=f"{column} < {lowest}", reason=f"it was below {lowest}")
         if highest is not None:
             repairs.change(
-                table, column, to=str(highest), where=f"{column} > {highest}", reason=f"it was above {highest}"
+                table,
+                column,
+                to=str(highest),
+                where=f"{column} > {highest}",
+                reason=f"it was above {highest}",
             )
     for table in _tables():
         with op.batch_alter_table(table) as batch:

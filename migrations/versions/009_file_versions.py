@@ -43,9 +43,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("validation_results") as batch:
         batch.drop_constraint(op.f(CONSTRAINT), type_="unique")
-    op.execute(
-        "UPDATE validation_results SET version_number = 1 WHERE file_path IS NOT NULL AND version_number <> 1"
-    )
+    op.execute("UPDATE validation_results SET version_number = 1 WHERE file_path IS NOT NULL AND version_number <> 1")
     repairs = Repairs(revision)
     repairs.undo("validation_results", "version_number")
     repairs.forget()

@@ -23,7 +23,11 @@ REDUNDANT = (
     ("validation_results", "ix_validation_results_file_path", ["file_path"]),  # idx_validation_file_status
     ("recommendations", "idx_recommendations_status", ["status"]),  # ix_recommendations_status
     ("recommendations", "idx_recommendations_type", ["type"]),  # ix_recommendations_type
-    ("recommendations", "ix_recommendations_validation_id", ["validation_id"]),  # idx_recommendations_validation
+    (
+        "recommendations",
+        "ix_recommendations_validation_id",
+        ["validation_id"],
+    ),  # idx_recommendations_validation
     ("audit_logs", "idx_audit_action", ["action"]),  # ix_audit_logs_action
     ("audit_logs", "idx_audit_created", ["created_at"]),  # ix_audit_logs_created_at
     ("cache_entries", "ix_cache_entries_agent_id", ["agent_id"]),  # idx_cache_agent_method

@@ -45,7 +45,7 @@ class _Lazy(click.Group):
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tbcv")
 @click.option("--debug", is_flag=True, help="Show where an error arose.")
-def tbcv(debug: bool) -> None:  # noqa: ARG001, FBT001  # read by `run`
+def tbcv(debug: bool) -> None:  # read by `run`
     """The data layer and schema migrations of Truth-Based Content Validation."""
 
 
@@ -83,7 +83,7 @@ def run(command: click.Command, arguments: Sequence[str], name: str = "tbcv") ->
         # Whoever read our output has seen enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  # the boundary: a defect is one line too
+    except Exception as error:  # the boundary: a defect is one line too
         if debug:
             traceback.print_exc()
         line = " ".join(str(error).split()) or "no message"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tbcv.cli.options import (
     target_options,
 )
 from tbcv.engine.scratch import ScratchDatabases
-from tbcv.errors import ConfirmationRequiredError, DatabaseUnavailableError, TbcvError
+from tbcv.errors import ConfirmationRequiredError, DatabaseUnavailableError
 from tbcv.migrate.create import Creation, create_revision, find_model_changes, merge_heads
 from tbcv.migrate.history import read_history
 from tbcv.migrate.losses import Loss, find_losses
@@ -49,7 +48,7 @@ def migrate(context: click.Context, database_url: str | None, config: Path | Non
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="List what is pending.")
 @click.option("--check", is_flag=True, help="Exit 1 unless the database is at head.")
-def current(target: Target, verbose: bool, as_json: bool, check: bool) -> int:  # noqa: FBT001
+def current(target: Target, verbose: bool, as_json: bool, check: bool) -> int:
     """Say where the database stands."""
     runner = target.runner()
     status = anyio.run(runner.status)
@@ -65,7 +64,7 @@ def current(target: Target, verbose: bool, as_json: bool, check: bool) -> int:  
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="Show whole descriptions and file names.")
 @click.option("-r", "--range", "limits", metavar="FROM:TO", help="As in base:head; either end may be left out.")
-def history(target: Target, verbose: bool, limits: str | None, as_json: bool) -> None:  # noqa: FBT001
+def history(target: Target, verbose: bool, limits: str | None, as_json: bool) -> None:
     """List the revisions, newest first, and mark where the database is."""
     place = _place(target)
     revisions = read_history(target.environment).between(limits or ":", place.current if place else ())
@@ -78,7 +77,7 @@ def history(target: Target, verbose: bool, limits: str | None, as_json: bool) ->
 @migrate.command()
 @target_options
 @json_option
-def heads(target: Target, as_json: bool) -> int:  # noqa: FBT001
+def heads(target: Target, as_json: bool) -> int:
     """List the revisions that no other follows; exit 1 when there are several."""
     history = read_history(target.environment)
     revisions = [history.revisions[one] for one in history.heads]
@@ -94,7 +93,7 @@ def heads(target: Target, as_json: bool) -> int:  # noqa: FBT001
 @json_option
 @sql_option
 @click.option("-r", "--revision", default="head", show_default=True, help="Where to: head, an id, or +1.")
-def upgrade(target: Target, revision: str, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+def upgrade(target: Target, revision: str, sql: bool, as_json: bool) -> None:
     """Apply pending revisions."""
     runner = target.runner(announce)
     if sql:
@@ -109,7 +108,7 @@ def upgrade(target: Target, revision: str, sql: bool, as_json: bool) -> None:  #
 @sql_option
 @click.option("-r", "--revision", required=True, help="Where to: base, an id, or -1.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool) -> None:
     """Revert revisions, after saying what will be lost."""
     runner = target.runner(announce)
     if sql:
@@ -129,10 +128,8 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
 @json_option
 @sql_option
 @click.argument("message")
-@click.option(
-    "--autogenerate/--no-autogenerate", default=True, show_default=True, help="Fill it from the models."
-)
-def create(target: Target, message: str, autogenerate: bool, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+@click.option("--autogenerate/--no-autogenerate", default=True, show_default=True, help="Fill it from the models.")
+def create(target: Target, message: str, autogenerate: bool, sql: bool, as_json: bool) -> None:
     """Create a revision, generated and tried on scratch databases."""
     creation = anyio.run(_create, target, message, autogenerate, not sql)
     if as_json:
@@ -148,7 +145,7 @@ def create(target: Target, message: str, autogenerate: bool, sql: bool, as_json:
 @json_option
 @sql_option
 @click.argument("revision")
-def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:  # noqa: FBT001
+def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
     """Record a revision without running anything."""
     runner = target.runner(announce)
     if sql:
@@ -162,7 +159,7 @@ def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:  # n
 @json_option
 @click.argument("revisions", nargs=-1)
 @click.option("-m", "--message", default="", help="What the joint is called.")
-def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: bool) -> None:  # noqa: FBT001
+def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: bool) -> None:
     """Join heads with a new revision; all of them when none is named."""
     path = anyio.run(merge_heads, target.environment, revisions, message)
     if as_json:
@@ -174,7 +171,7 @@ def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: boo
 @migrate.command()
 @target_options
 @json_option
-def check(target: Target, as_json: bool) -> int:  # noqa: FBT001
+def check(target: Target, as_json: bool) -> int:
     """Compare the models with what the migrations build; exit 1 when they differ."""
     found = anyio.run(_check, target)
     if as_json:
@@ -198,18 +195,15 @@ async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> tuple[
         return await find_losses(runner, plan, scratch)
 
 
-async def _create(target: Target, message: str, autogenerate: bool, write: bool) -> Creation:  # noqa: FBT001
+async def _create(target: Target, message: str, autogenerate: bool, write: bool) -> Creation:
     async with ScratchDatabases(target.settings) as scratch:
-        return await create_revision(
-            target.environment, scratch, message, autogenerate=autogenerate, write=write
-        )
+        return await create_revision(target.environment, scratch, message, autogenerate=autogenerate, write=write)
 
 
 async def _check(target: Target) -> list[tuple[str, tuple[str, ...]]]:
     async with ScratchDatabases(target.settings) as scratch:
         return [
-            (dialect, await find_model_changes(target.environment, scratch, dialect))
-            for dialect in scratch.dialects
+            (dialect, await find_model_changes(target.environment, scratch, dialect)) for dialect in scratch.dialects
         ]
 
 
@@ -234,7 +228,12 @@ def _confirm(plan: Plan, *, yes: bool) -> None:
 
 
 def _show_outcome(
-    kind: str, outcome: Outcome, runner: MigrationRunner, *, as_json: bool, **more: Any  # noqa: ANN401
+    kind: str,
+    outcome: Outcome,
+    runner: MigrationRunner,
+    *,
+    as_json: bool,
+    **more: Any,  # noqa: ANN401
 ) -> None:
     if as_json:
         show_document(kind, document.outcome(outcome, runner.address.redacted) | more)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from configparser import ConfigParser
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console, RenderableType
@@ -83,7 +83,12 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(command)
     def with_target(
-        context: click.Context, /, *arguments: Any, database_url: str | None, config: Path | None, **options: Any  # noqa: ANN401
+        context: click.Context,
+        /,
+        *arguments: Any,  # noqa: ANN401  # whatever the command takes
+        database_url: str | None,
+        config: Path | None,
+        **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         outer = context.find_object(Target) or Target()
         target = replace(
@@ -102,12 +107,12 @@ sql_option = click.option("--sql", is_flag=True, help="Print the SQL and change 
 
 def show(renderable: RenderableType) -> None:
     """Print a result for eyes, on stdout."""
-    _console(sys.stdout).print(renderable)
+    _print(renderable, sys.stdout)
 
 
 def progress(renderable: RenderableType) -> None:
     """Print progress or a question's background, on stderr."""
-    _console(sys.stderr).print(renderable)
+    _print(renderable, sys.stderr)
 
 
 def announce(step: AppliedStep) -> None:
@@ -127,9 +132,14 @@ def log_to_stderr() -> None:
     logging.getLogger("tbcv").addHandler(handler)
 
 
-def _console(stream: Any) -> Console:  # noqa: ANN401  # a text stream
+def _print(renderable: RenderableType, stream: TextIO) -> None:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
-    return Console(file=stream, width=width, soft_wrap=False, highlight=False)
+    console = Console(file=stream, width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(renderable)
+    # Tables pad their last column, which shows when a line is selected or compared.
+    stream.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    stream.flush()
 
 
 def _url_of(environment: AlembicEnvironment) -> str:
@@ -138,6 +148,7 @@ def _url_of(environment: AlembicEnvironment) -> str:
     url = parser.get("alembic", "sqlalchemy.url", fallback="").strip()
     if not url:
         raise ConfigurationError(
-            f"{environment.config_file.name} names no database", hint="give --database-url or set DATABASE_URL"
+            f"{environment.config_file.name} names no database",
+            hint="give --database-url or set DATABASE_URL",
         )
     return url.replace("%(here)s", str(environment.config_file.parent)).replace("%%", "%")

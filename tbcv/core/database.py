@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 import anyio
-
 from sqlalchemy import (
     CheckConstraint,
     Enum,
@@ -27,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from tbcv.core.types import Document, UtcDateTime
 from tbcv.engine.engines import application_engine
@@ -42,7 +42,7 @@ from tbcv.settings import Settings, StartupMigration
 _NOW = text("CURRENT_TIMESTAMP")
 
 
-RENDERED_TYPES = {
+RENDERED_TYPES: Mapping[type[TypeEngine[Any]], str] = {
     UtcDateTime: "sa.DateTime(timezone=True)",
     Document: 'sa.JSON().with_variant(postgresql.JSONB(), "postgresql").with_variant(sa.Text(), "sqlite")',
 }
@@ -219,9 +219,7 @@ class Recommendation(Base):
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=_new_id)
-    validation_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("validation_results.id", ondelete="CASCADE")
-    )
+    validation_id: Mapped[str] = mapped_column(String(36), ForeignKey("validation_results.id", ondelete="CASCADE"))
     type: Mapped[str] = mapped_column(String(50), index=True)
     title: Mapped[str] = mapped_column(String(200))
     description: Mapped[str | None] = mapped_column(Text)

@@ -119,7 +119,7 @@ class EmbeddedPostgres:
         return copy / "bin", {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def _initialise(self, binaries: Path, identity: dict[str, Any]) -> None:
-        command = [binaries / "initdb", "-D", self.socket_directory, "-U", "postgres", "-A", "trust"]
+        command = [str(binaries / "initdb"), "-D", str(self.socket_directory), "-U", "postgres", "-A", "trust"]
         command += ["-E", "UTF8", "--locale=C", "--no-sync"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **identity)  # noqa: S603
         if done.returncode != 0:

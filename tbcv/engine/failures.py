@@ -59,7 +59,13 @@ def database_errors(address: DatabaseURL) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, PoolTimeoutError) as error:
+    except (
+        DBAPIError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        sqlite3.Error,
+        PoolTimeoutError,
+    ) as error:
         raise _unavailable(address, reason(error)) from error
     except TimeoutError as error:
         raise _unavailable(address, "it timed out without an answer") from error

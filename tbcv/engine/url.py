@@ -39,12 +39,8 @@ _DRIVERNAMES = {
     "postgresql+psycopg": "postgresql+asyncpg",
     "postgresql+psycopg2": "postgresql+asyncpg",
 }
-_FORMS = (
-    "give one of sqlite:///file, sqlite+aiosqlite:///file, postgresql://host/name, postgresql+asyncpg://..."
-)
-_SLASHES = (
-    "sqlite:///data/tbcv.db is a relative path, sqlite:////srv/tbcv.db an absolute one, sqlite:// memory"
-)
+_FORMS = "give one of sqlite:///file, sqlite+aiosqlite:///file, postgresql://host/name, postgresql+asyncpg://..."
+_SLASHES = "sqlite:///data/tbcv.db is a relative path, sqlite:////srv/tbcv.db an absolute one, sqlite:// memory"
 _ENCODE = "percent-encode : / ? # @ % in user names and passwords, as %3A %2F %3F %23 %40 %25"
 _LISTED = "docs/configuration.md lists what a database URL may hold"
 
@@ -326,9 +322,7 @@ def _parameters(query: str, known: Mapping[str, _Parameter]) -> dict[str, str]:
             raise ConfigurationError(f"{name} in the database URL must be {parameter.values}", hint=_LISTED)
         keyword = parameter.keyword
         if keyword in given and keyword not in {"host", "port"}:
-            raise ConfigurationError(
-                f"{name} in the database URL says again what is said before it", hint=_LISTED
-            )
+            raise ConfigurationError(f"{name} in the database URL says again what is said before it", hint=_LISTED)
         if value and keyword:
             given[keyword] = f"{given[keyword]},{value}" if keyword in given else value
     return given

@@ -21,6 +21,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.schema import SchemaItem
+from sqlalchemy.types import TypeEngine
 
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import parse_database_url
@@ -33,7 +34,7 @@ STEP_LISTENERS: Final = "tbcv.step_listeners"
 _PLUGINS = ("alembic.autogenerate.*", "alembic.ext.checkconstraint_byname")
 
 
-def run(target_metadata: MetaData, *, rendered_types: Mapping[type, str]) -> None:
+def run(target_metadata: MetaData, *, rendered_types: Mapping[type[TypeEngine[Any]], str]) -> None:
     """Run what Alembic was asked for.
 
     Args:
@@ -89,7 +90,7 @@ def _configure_logging(config: Config) -> None:
         logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
 
 
-def _options(config: Config, metadata: MetaData, rendered: Mapping[type, str]) -> dict[str, Any]:
+def _options(config: Config, metadata: MetaData, rendered: Mapping[type[TypeEngine[Any]], str]) -> dict[str, Any]:
     return {
         "target_metadata": metadata,
         "compare_type": True,
@@ -106,9 +107,9 @@ def _options(config: Config, metadata: MetaData, rendered: Mapping[type, str]) -
     }
 
 
-def _renderer(rendered: Mapping[type, str]) -> Callable[[str, object, AutogenContext], str | bool]:
+def _renderer(rendered: Mapping[type[TypeEngine[Any]], str]) -> Callable[[str, object, AutogenContext], str | bool]:
     def render_item(kind: str, item: object, autogenerate: AutogenContext) -> str | bool:
-        text = rendered.get(type(item)) if kind == "type" else None
+        text = rendered.get(type(item)) if kind == "type" and isinstance(item, TypeEngine) else None
         if text is None:
             return False
         if "postgresql." in text:
@@ -125,7 +126,11 @@ def _managed_only(
     texts: list[str] = []
 
     def include(
-        _item: SchemaItem, name: str | None, kind: str, reflected: bool, counterpart: SchemaItem | None  # noqa: FBT001
+        _item: SchemaItem,
+        name: str | None,
+        kind: str,
+        reflected: bool,
+        counterpart: SchemaItem | None,
     ) -> bool:
         if kind != "table" or not reflected or counterpart is not None or name in metadata.tables:
             return True
@@ -142,9 +147,7 @@ def _revision_texts(config: Config) -> Iterable[str]:
 
 def _run_offline(config: Config, options: dict[str, Any]) -> None:
     address = parse_database_url(database_url(config))
-    context.configure(
-        url=address.url, literal_binds=True, dialect_opts={"paramstyle": "named"}, **options
-    )
+    context.configure(url=address.url, literal_binds=True, dialect_opts={"paramstyle": "named"}, **options)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -179,7 +182,7 @@ def _await(work: Callable[[], Any]) -> None:
     def target() -> None:
         try:
             asyncio.run(work())
-        except BaseException as error:  # noqa: BLE001  # re-raised in the caller's thread
+        except BaseException as error:  # re-raised in the caller's thread
             failures.append(error)
 
     thread = threading.Thread(target=target, name="tbcv-migrate")

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
+from sqlalchemy.util import immutabledict
 
 from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.environment import STEP_LISTENERS
@@ -28,7 +29,7 @@ _ALEMBIC = threading.Lock()
 @asynccontextmanager
 async def alembic_alone() -> AsyncIterator[None]:
     """Keep other threads and tasks of this process out of Alembic; waits without blocking the event loop."""
-    while not _ALEMBIC.acquire(blocking=False):
+    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110  # an Event belongs to one loop; threads have several
         await anyio.sleep(0.01)
     try:
         yield
@@ -52,7 +53,7 @@ class StepClock:
         """Note one step."""
         now = time.monotonic()
         script: Any = step.up_revision
-        done = AppliedStep(step.up_revision_id, script.doc.split("\n", 1)[0].strip(), now - self._since)
+        done = AppliedStep(script.revision, script.doc.split("\n", 1)[0].strip(), now - self._since)
         self._since = now
         self.steps.append(done)
         if self._announce is not None:
@@ -68,6 +69,8 @@ def configuration(environment: AlembicEnvironment, address: DatabaseURL, output:
         output: Where offline SQL goes.
     """
     config = Config(str(environment.config_file), stdout=io.StringIO(), output_buffer=output)
+    # Alembic would otherwise print what file it writes.
+    config.messaging_opts = immutabledict({"quiet": True})
     directories = os.pathsep.join(str(path) for path in environment.version_directories)
     url = address.url.render_as_string(hide_password=False)
     for name, value in {
@@ -80,7 +83,13 @@ def configuration(environment: AlembicEnvironment, address: DatabaseURL, output:
     return config
 
 
-def execute(connection: Connection, environment: AlembicEnvironment, address: DatabaseURL, plan: Plan, clock: StepClock) -> None:
+def execute(
+    connection: Connection,
+    environment: AlembicEnvironment,
+    address: DatabaseURL,
+    plan: Plan,
+    clock: StepClock,
+) -> None:
     """Carry out a plan on a connection that is in no transaction.
 
     Raises:

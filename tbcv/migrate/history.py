@@ -23,7 +23,13 @@ from alembic.script.revision import (
 )
 from alembic.script.revision import Revision as AlembicRevision
 
-from tbcv.errors import BrokenHistoryError, ConfigurationError, MultipleHeadsError, RefusedError, RevisionNotFoundError
+from tbcv.errors import (
+    BrokenHistoryError,
+    ConfigurationError,
+    MultipleHeadsError,
+    RefusedError,
+    RevisionNotFoundError,
+)
 from tbcv.migrate.location import AlembicEnvironment
 
 BASE = "base"
@@ -136,7 +142,7 @@ class History:
         _require_name(target)
         with _translated(target, self):
             found = self._map.get_revisions(target)
-        return tuple(one.revision for one in found if one is not None and isinstance(one.revision, str))
+        return tuple(one.revision for one in found if isinstance(one, AlembicRevision))
 
     def between(self, limits: str, current: Sequence[str] = ()) -> tuple[Revision, ...]:
         """Return the revisions of a range, both ends included, children before parents.
@@ -168,7 +174,10 @@ class History:
             one = self.revisions[todo.pop()]
             if one.id not in seen:
                 seen.add(one.id)
-                todo += [*one.parents, *(ancestor for name in one.dependencies for ancestor in self.resolve(name))]
+                todo += [
+                    *one.parents,
+                    *(ancestor for name in one.dependencies for ancestor in self.resolve(name)),
+                ]
         return frozenset(seen)
 
     def resolve_above(self, target: str, current: Sequence[str]) -> tuple[str, ...]:
@@ -184,7 +193,12 @@ class History:
         return RevisionMap(lambda: nodes)
 
     def _walk(
-        self, upper: str | tuple[str, ...], lower: str | tuple[str, ...], *, downgrade: bool = False, inclusive: bool = False
+        self,
+        upper: str | tuple[str, ...],
+        lower: str | tuple[str, ...],
+        *,
+        downgrade: bool = False,
+        inclusive: bool = False,
     ) -> list[AlembicRevision]:
         """List revisions from upper to lower, upper first and lower excluded."""
         with _translated(lower if downgrade else upper, self):
@@ -330,8 +344,10 @@ class _translated:  # noqa: N801  # a context manager reads as a verb
             ) from None
         if isinstance(error, ResolutionError):
             raise RevisionNotFoundError(
-                f"no revision {error.argument!r}: {error.args[0]}", hint="`tbcv migrate history` lists them all"
+                f"no revision {error.argument!r}: {error.args[0]}",
+                hint="`tbcv migrate history` lists them all",
             ) from None
         raise RevisionNotFoundError(
-            f"{self._asked!r} names no revision here: {error.args[0]}", hint="`tbcv migrate history` lists them all"
+            f"{self._asked!r} names no revision here: {error.args[0]}",
+            hint="`tbcv migrate history` lists them all",
         ) from None

@@ -60,7 +60,7 @@ class IntegrityCheck:
             # Alembic neither commits nor enters an autocommit block in a transaction that it did not begin.
             connection.rollback()
 
-    def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object) -> None:
+    def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, **_: object) -> None:
         """Judge one step, inside its transaction."""
         if ctx.connection is None or step.is_stamp:
             return
@@ -72,7 +72,7 @@ class IntegrityCheck:
             where = "; ".join(f"{key} in rows {_some(found[key])}" for key in added)
             raise ForeignKeyViolationError(
                 f"the {direction} of revision {step.up_revision_id} leaves references to nothing: {where}",
-                hint=f"repair the rows in the revision, or set {ANNOUNCEMENT} = {direction!r} in it if that is its purpose",
+                hint=f"repair the rows in the revision, or set {ANNOUNCEMENT} = {direction!r} in it if it means to",
             )
         self._known = _counts(found)
 

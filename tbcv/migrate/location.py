@@ -58,9 +58,7 @@ def read_environment(config_file: Path) -> AlembicEnvironment:
         raise ConfigurationError(f"{config_file} sets no script_location in [alembic]")
     directory = _resolve(script_location, config_file.parent)
     if not (directory / "env.py").is_file():
-        raise ConfigurationError(
-            f"{config_file} names {directory} as its script_location, where there is no env.py"
-        )
+        raise ConfigurationError(f"{config_file} names {directory} as its script_location, where there is no env.py")
     listed = [_resolve(word, config_file.parent) for word in locations.split(separator) if word.strip()]
     return AlembicEnvironment(config_file, directory, tuple(listed) or (directory / "versions",))
 

@@ -91,7 +91,8 @@ async def _describe_holder(connection: AsyncConnection) -> str:
     await connection.rollback()
     if row is None:
         return "a migrator that has just finished"
-    return f"server process {row.pid} ({row.application_name or 'unnamed'}, {row.client_addr or 'local'}) for {row.seconds:.0f} s"
+    who = f"{row.application_name or 'unnamed'}, {row.client_addr or 'local'}"
+    return f"server process {row.pid} ({who}) for {row.seconds:.0f} s"
 
 
 @asynccontextmanager

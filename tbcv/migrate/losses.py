@@ -74,10 +74,7 @@ async def _columns(address: DatabaseURL) -> Columns:
 
 def _read_columns(connection: Connection) -> Columns:
     inspector = inspect(connection)
-    return {
-        name: frozenset(one["name"] for one in inspector.get_columns(name))
-        for name in inspector.get_table_names()
-    }
+    return {name: frozenset(one["name"] for one in inspector.get_columns(name)) for name in inspector.get_table_names()}
 
 
 def _count(connection: Connection, before: Columns, after: Columns) -> tuple[Loss, ...]:

@@ -64,7 +64,7 @@ def recorded(engine: AsyncEngine) -> Iterator[list[str]]:
         statement: str,
         parameters: Any,  # noqa: ANN401  # as the driver takes them
         _context: ExecutionContext | None,
-        executemany: bool,  # noqa: FBT001
+        executemany: bool,
     ) -> None:
         if _READS.match(statement) or (cursor.description is not None and statement.lstrip()[:4].upper() == "WITH"):
             return
@@ -145,5 +145,8 @@ def _literal(value: object) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with closing(sqlite3.connect(f"file:{quote(str(source))}?mode=rw", uri=True)) as old, closing(sqlite3.connect(target)) as new:
+    with (
+        closing(sqlite3.connect(f"file:{quote(str(source))}?mode=rw", uri=True)) as old,
+        closing(sqlite3.connect(target)) as new,
+    ):
         old.backup(new)

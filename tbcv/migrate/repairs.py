@@ -100,9 +100,7 @@ class Repairs:
         present = self._document("id", "id")
         count = self._record("recovered", parent, "id", "id", empty, present, reason, f"({missing}) AS missing")
         names, expressions = ", ".join(values), ", ".join(values.values())
-        self._execute(
-            f"INSERT INTO {parent} (id, {names}) SELECT id, {expressions} FROM ({missing}) AS missing"
-        )
+        self._execute(f"INSERT INTO {parent} (id, {names}) SELECT id, {expressions} FROM ({missing}) AS missing")
         if count:
             _log.warning("revision %s: recovered %d rows of %s: %s", self._revision, count, parent, reason)
 
@@ -110,8 +108,7 @@ class Repairs:
         """Delete the placeholders that `recover` inserted."""
         key = self._extract("metadata", "key")
         self._execute(
-            f"DELETE FROM {parent} WHERE id IN "
-            f"(SELECT {key} FROM audit_logs WHERE {self._mine('recovered', parent)})"
+            f"DELETE FROM {parent} WHERE id IN (SELECT {key} FROM audit_logs WHERE {self._mine('recovered', parent)})"
         )
 
     def forget(self) -> None:
@@ -119,18 +116,29 @@ class Repairs:
         self._execute(f"DELETE FROM audit_logs WHERE {self._mine()}")
 
     def _record(
-        self, action: str, table: str, column: str, key: str, before: str, after: str, reason: str, source: str
+        self,
+        action: str,
+        table: str,
+        column: str,
+        key: str,
+        before: str,
+        after: str,
+        reason: str,
+        source: str,
     ) -> int:
         self._calls += 1
         # A version 8 UUID out of revision, call and row: the same run gives the same ids.
         prefix = str(UUID(hex=f"{int(self._revision, 16):08x}{self._calls:04x}80008000000000000000"))[:24]
         number = f"row_number() OVER (ORDER BY {key})"
         identifier = (
-            f"printf('{prefix}%012x', {number})"
-            if self._sqlite
-            else f"'{prefix}' || lpad(to_hex({number}), 12, '0')"
+            f"printf('{prefix}%012x', {number})" if self._sqlite else f"'{prefix}' || lpad(to_hex({number}), 12, '0')"
         )
-        about = {"revision": f"'{self._revision}'", "table": f"'{table}'", "column": f"'{column}'", "key": key}
+        about = {
+            "revision": f"'{self._revision}'",
+            "table": f"'{table}'",
+            "column": f"'{column}'",
+            "key": key,
+        }
         build = "json_object" if self._sqlite else "json_build_object"
         pairs = ", ".join(f"'{name}', {value}" for name, value in about.items())
         metadata = f"{build}({pairs})"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Set
+from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ from tbcv.migrate.preview import (
     script_text,
     stamp_script,
 )
-from tbcv.migrate.status import State, Status, empty_status, read_revisions, read_status, require_known_place
+from tbcv.migrate.status import Status, empty_status, read_revisions, read_status, require_known_place
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class MigrationRunner:
         address: DatabaseURL,
         environment: AlembicEnvironment,
         *,
-        managed: Set[str] | None = None,
+        managed: AbstractSet[str] | None = None,
         lock_timeout_seconds: float = 300.0,
         engine: AsyncEngine | None = None,
         announce: Callable[[AppliedStep], None] | None = None,
@@ -123,7 +124,10 @@ class MigrationRunner:
         before = (await self.status()).current
         plan = Plan(Direction.STAMP, before, target, ())
         with database_errors(self.address):
-            async with migration_lock(self.address, self._lock_timeout_seconds), self._migrating() as connection:
+            async with (
+                migration_lock(self.address, self._lock_timeout_seconds),
+                self._migrating() as connection,
+            ):
                 return await self._execute(connection, plan)
 
     async def script(self, plan: Plan) -> str:

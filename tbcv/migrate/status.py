@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +58,7 @@ class Status:
                 return str(self.state)
 
 
-def read_status(connection: Connection, history: History, managed: Set[str] | None) -> Status:
+def read_status(connection: Connection, history: History, managed: AbstractSet[str] | None) -> Status:
     """Look at a database.
 
     Args:
@@ -138,7 +138,7 @@ def _ids(history: History, current: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(one.id for one in history.pending(current))
 
 
-def _tables(connection: Connection, managed: Set[str] | None) -> tuple[str, ...]:
+def _tables(connection: Connection, managed: AbstractSet[str] | None) -> tuple[str, ...]:
     names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
     connection.rollback()
     return tuple(sorted(names if managed is None else names & managed))

@@ -73,8 +73,7 @@ def outcome(value: Outcome, database: str) -> Json:
         "before": list(value.before),
         "after": list(value.after),
         "applied": [
-            {"revision": step.id, "message": step.message, "seconds": round(step.seconds, 3)}
-            for step in value.applied
+            {"revision": step.id, "message": step.message, "seconds": round(step.seconds, 3)} for step in value.applied
         ],
     }
 

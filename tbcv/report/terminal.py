@@ -44,17 +44,17 @@ def status(value: Status, history: History, database: str, *, verbose: bool = Fa
 def revisions(values: Sequence[Revision], place: Status | None, *, verbose: bool = False) -> RenderableType:
     """List revisions, with the place of a database among them where it is known."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for title in ("", "revision", "follows", "state", "what it does"):
-        table.add_column(title, no_wrap=title != "what it does", overflow="fold")
+    for title in ("", "revision", "follows"):
+        table.add_column(title, no_wrap=True)
+    if place is not None:
+        table.add_column("state", no_wrap=True)
+    table.add_column("what it does", overflow="fold")
     for one in values:
         here = place is not None and one.id in place.current
-        table.add_row(
-            Text("→" if here else "", style="bold green"),
-            Text(one.id, style="bold" if here else ""),
-            ", ".join(one.parents) or "base",
-            _applied(one, place),
-            Text((one.doc or one.message) + f"\n{one.path.name}\n" if verbose else one.message),
-        )
+        marks = [Text("→" if here else "", style="bold green"), Text(one.id, style="bold" if here else "")]
+        place_of = [] if place is None else [_applied(one, place)]
+        words = Text((one.doc or one.message) + f"\n{one.path.name}\n" if verbose else one.message)
+        table.add_row(*marks, ", ".join(one.parents) or "base", *place_of, words)
     return table
 
 
@@ -70,13 +70,16 @@ def outcome(value: Outcome) -> RenderableType:
     before = ", ".join(value.before) or "base"
     number = len(value.applied)
     return Text(
-        f"{verb} {before} → {after}: {number} revision{'s' if number > 1 else ''} in {seconds:.2f} s", style="green"
+        f"{verb} {before} → {after}: {number} revision{'s' if number > 1 else ''} in {seconds:.2f} s",
+        style="green",
     )
 
 
 def step(value: AppliedStep) -> RenderableType:
     """Say that one step is done."""
-    return Text.assemble(("  ✓ ", "green"), (value.id, "bold"), f"  {value.message}  ", (f"{value.seconds:.2f} s", "dim"))
+    return Text.assemble(
+        ("  ✓ ", "green"), (value.id, "bold"), f"  {value.message}  ", (f"{value.seconds:.2f} s", "dim")
+    )
 
 
 def losses(values: Sequence[Loss], steps: Sequence[Revision], target: str) -> RenderableType:
@@ -125,9 +128,7 @@ def _named(ids: Sequence[str], history: History) -> str:
     return "\n".join(f"{one}  {known[one].message}" if one in known else f"{one}  (unknown)" for one in ids)
 
 
-def _applied(revision: Revision, place: Status | None) -> Text:
-    if place is None:
-        return Text("")
+def _applied(revision: Revision, place: Status) -> Text:
     if place.state in (State.AHEAD, State.DIVERGED, State.UNVERSIONED):
         return Text("unknown", style="dim")
     if revision.id in place.pending:

@@ -52,9 +52,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make as from a shell, even when a make runs these tests."""
     outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     env = {name: value for name, value in os.environ.items() if name not in outer}
-    return subprocess.run(
-        ["make", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
 @every_lock

@@ -69,9 +69,7 @@ async def test_options(postgres_url: str) -> None:
     """The options of the URL hold in the session, except that they do not take it out of UTC."""
     options = quote("-c statement_timeout=5s -c search_path=foo -c timezone=Europe/Berlin")
     async with connected(f"{postgres_url}?options={options}") as connection:
-        query = (
-            "SELECT current_setting(n) FROM unnest(ARRAY['statement_timeout', 'search_path', 'timezone']) n"
-        )
+        query = "SELECT current_setting(n) FROM unnest(ARRAY['statement_timeout', 'search_path', 'timezone']) n"
         assert list(await connection.scalars(text(query))) == ["5s", "foo", "UTC"]
 
 
@@ -84,9 +82,7 @@ async def test_no_prepared_statement_stays(postgres_url: str) -> None:
             assert bool(await connection.scalar(query)) is kept
 
 
-@pytest.mark.parametrize(
-    "form", ["postgresql://postgres@/postgres?host={0}&port={1}", "postgres://postgres@{0}:{1}/"]
-)
+@pytest.mark.parametrize("form", ["postgresql://postgres@/postgres?host={0}&port={1}", "postgres://postgres@{0}:{1}/"])
 async def test_unix_socket(postgres_server: EmbeddedPostgres, form: str) -> None:
     """Both ways to write a socket directory lead to the socket."""
     url = form.format(quote(str(postgres_server.socket_directory), safe=""), postgres_server.port)

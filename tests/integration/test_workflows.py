@@ -29,9 +29,7 @@ def checker(name: str) -> str:
 
 def output_of(*command: str | Path) -> tuple[int, str]:
     """Run a checker on files, and return its exit status and everything it said."""
-    done = subprocess.run(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return done.returncode, done.stdout
 
 

@@ -85,9 +85,7 @@ def test_sqlite_memory(text: str) -> None:
     assert again(address) == address.url
 
 
-@pytest.mark.parametrize(
-    "text", ["sqlite://data/tbcv.db", "sqlite://tbcv.db", "sqlite://:memory:", "sqlite://u@h/x"]
-)
+@pytest.mark.parametrize("text", ["sqlite://data/tbcv.db", "sqlite://tbcv.db", "sqlite://:memory:", "sqlite://u@h/x"])
 def test_sqlite_host_is_refused(text: str) -> None:
     """Two slashes before a path make it a host, and the hint shows how many there must be."""
     error = refusal(text)
@@ -355,25 +353,19 @@ def test_what_cannot_be_seen_is_refused(text: str) -> None:
     assert "unprintable" in refusal(text).message
 
 
-@pytest.mark.parametrize(
-    "text", ["sqlite:///a%00.db", "postgresql://u:p%0A@h/db", "postgresql://h/db?user=%07"]
-)
+@pytest.mark.parametrize("text", ["sqlite:///a%00.db", "postgresql://u:p%0A@h/db", "postgresql://h/db?user=%07"])
 def test_encoded_control_characters_are_refused(text: str) -> None:
     """Encoding a control character does not smuggle it in."""
     assert "control character" in refusal(text).message
 
 
-@pytest.mark.parametrize(
-    "text", ["postgresql://u:%ff@h/db", "sqlite:///%e9.db", "postgresql://h/db?user=%ED%A0%80"]
-)
+@pytest.mark.parametrize("text", ["postgresql://u:%ff@h/db", "sqlite:///%e9.db", "postgresql://h/db?user=%ED%A0%80"])
 def test_other_encodings_are_refused(text: str) -> None:
     """Bytes that are not UTF-8 are refused instead of becoming replacement characters."""
     assert "UTF-8" in refusal(text).message
 
 
-@pytest.mark.parametrize(
-    "text", ["tbcv.db", "/srv/tbcv.db", "host=h user=u", "postgresql:/h/db", "://h/db", "a b://"]
-)
+@pytest.mark.parametrize("text", ["tbcv.db", "/srv/tbcv.db", "host=h user=u", "postgresql:/h/db", "://h/db", "a b://"])
 def test_what_is_no_url_is_refused(text: str) -> None:
     """Text without a scheme gets examples."""
     error = refusal(text)
@@ -558,9 +550,7 @@ def test_no_raw_password_shows(password: str, tail: str) -> None:
 
 pieces = st.one_of(
     st.sampled_from([":", "/", "@", "?", "&", "=", ",", "[", "]", "%", "+", ".", "~", "://", ":memory:"]),
-    st.sampled_from(
-        ["sqlite", "postgresql", "+asyncpg", "host", "port", "user", "dbname", "sslmode", "options"]
-    ),
+    st.sampled_from(["sqlite", "postgresql", "+asyncpg", "host", "port", "user", "dbname", "sslmode", "options"]),
     st.sampled_from(["h", "::1", "5432", "require", "%2F", "%41", "%ff"]),
 )
 texts = st.one_of(

@@ -1,0 +1,1 @@
+"""The HTTP interface: is the process alive, is it ready, and where does the schema stand."""

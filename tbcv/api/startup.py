@@ -1,0 +1,33 @@
+"""What has to happen before anything is served. Knows no web framework: the parent of workers runs it too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tbcv.core.database import DatabaseManager
+from tbcv.migrate.plan import AppliedStep
+from tbcv.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def initialized_database(settings: Settings | None = None) -> AsyncIterator[DatabaseManager]:
+    """Open the database, initialize it as the settings say, and close it in the end.
+
+    Args:
+        settings: Read from the environment where it is None.
+
+    Raises:
+        ConfigurationError: The settings name no database that tbcv can use.
+        TbcvError: As `DatabaseManager.initialize_database`.
+    """
+    async with DatabaseManager(settings, announce=_log_step) as database:
+        await database.initialize_database()
+        yield database
+
+
+def _log_step(step: AppliedStep) -> None:
+    _log.info("revision %s: %s (%.2f s)", step.id, step.message, step.seconds)
