@@ -28,33 +28,27 @@ OPTIONAL = (
 )
 
 
+WORKFLOW = {
+    "type": "'recovered'",
+    "state": "'FAILED'",
+    "error_message": "'recovered: the workflow of these checkpoints was missing'",
+    "created_at": "CURRENT_TIMESTAMP",
+    "updated_at": "CURRENT_TIMESTAMP",
+}
+VALIDATION = {
+    "status": "'SKIPPED'",
+    "notes": "'recovered: the validation of these recommendations was missing'",
+    "run_id": "'recovered'",
+    "version_number": "1",
+    "created_at": "CURRENT_TIMESTAMP",
+    "updated_at": "CURRENT_TIMESTAMP",
+}
+
+
 def upgrade() -> None:
     repairs = Repairs(revision)
-    repairs.recover(
-        parent="workflows",
-        child="checkpoints",
-        column="workflow_id",
-        values={
-            "type": "'recovered'",
-            "state": "'FAILED'",
-            "error_message": "'recovered: the workflow of these checkpoints was missing'",
-            "created_at": "CURRENT_TIMESTAMP",
-            "updated_at": "CURRENT_TIMESTAMP",
-        },
-    )
-    repairs.recover(
-        parent="validation_results",
-        child="recommendations",
-        column="validation_id",
-        values={
-            "status": "'SKIPPED'",
-            "notes": "'recovered: the validation of these recommendations was missing'",
-            "run_id": "'recovered'",
-            "version_number": "1",
-            "created_at": "CURRENT_TIMESTAMP",
-            "updated_at": "CURRENT_TIMESTAMP",
-        },
-    )
+    repairs.recover(parent="workflows", child="checkpoints", column="workflow_id", values=WORKFLOW)
+    repairs.recover(parent="validation_results", child="recommendations", column="validation_id", values=VALIDATION)
     for table, column, referred in OPTIONAL:
         repairs.change(
             table,
@@ -70,6 +64,6 @@ def downgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
         for table, column, _ in OPTIONAL:
             repairs.undo(table, column)
-        repairs.unrecover("validation_results")
-        repairs.unrecover("workflows")
+        repairs.unrecover("validation_results", VALIDATION)
+        repairs.unrecover("workflows", WORKFLOW)
     repairs.forget()

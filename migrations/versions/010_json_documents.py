@@ -25,6 +25,13 @@ COLUMNS = {
     "metrics": ("metadata",),
 }
 
+# How to tell whether a column holds JSON, and the JSON string of what it holds. SQLite reads text up to a NUL.
+SQLITE = (
+    "(json_valid({0}) AND instr({0}, char(0)) = 0)",
+    "json_quote(iif(typeof({0}) = 'blob', hex({0}), {0}))",
+)
+POSTGRESQL = ("pg_temp.tbcv_is_json({0})", "to_json({0})::text")
+
 # What jsonb accepts is known to jsonb alone: it refuses escapes of NUL and lone surrogates, which json accepts.
 CREATE_TEST = """
 CREATE FUNCTION pg_temp.tbcv_is_json(document text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -42,9 +49,7 @@ def upgrade() -> None:
     sqlite = op.get_context().dialect.name == "sqlite"
     if not sqlite:
         op.execute(CREATE_TEST)
-    valid, quoted = (
-        ("json_valid({0})", "json_quote({0})") if sqlite else ("pg_temp.tbcv_is_json({0})", "to_json({0})::text")
-    )
+    valid, quoted = SQLITE if sqlite else POSTGRESQL
     repairs = Repairs(revision)
     for table, columns in COLUMNS.items():
         for column in columns:

@@ -42,6 +42,7 @@ class OneLineFailure:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, except the traceback of a failure that speaks for itself."""
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return

@@ -21,12 +21,17 @@ from tbcv.cli.options import (
     target_options,
 )
 from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.url import parse_database_url
 from tbcv.errors import ConfirmationRequiredError, DatabaseUnavailableError
-from tbcv.migrate.create import Creation, create_revision, find_model_changes, merge_heads
+from tbcv.migrate.create import Creation, create_revision, merge_heads
+from tbcv.migrate.drift import find_difference, find_drift
 from tbcv.migrate.history import read_history
+from tbcv.migrate.ledger import check_ledger, write_ledger
 from tbcv.migrate.losses import Loss, find_losses
+from tbcv.migrate.measure import measure
 from tbcv.migrate.plan import Direction, Outcome, Plan
 from tbcv.migrate.runner import MigrationRunner
+from tbcv.migrate.snapshot import Difference
 from tbcv.migrate.status import State, Status
 from tbcv.report import document, terminal
 
@@ -181,6 +186,62 @@ def check(target: Target, as_json: bool) -> int:
     return FINDINGS if any(changes for _, changes in found) else 0
 
 
+@migrate.command()
+@target_options
+@json_option
+@click.option("--fingerprint", is_flag=True, help="Print the fingerprint alone.")
+def snapshot(target: Target, fingerprint: bool, as_json: bool) -> None:
+    """Print the schema of the database, a line for every fact."""
+    runner = target.runner()
+    found = anyio.run(runner.snapshot)
+    if as_json:
+        show_document("snapshot", document.snapshot(found, runner.address.redacted))
+    else:
+        click.echo(found.fingerprint if fingerprint else found.text, nl=fingerprint)
+
+
+@migrate.command()
+@target_options
+@json_option
+@click.option("--against", default="head", show_default=True, metavar="models|head|REV|URL", help="What to expect.")
+def diff(target: Target, against: str, as_json: bool) -> int:
+    """Compare the schema of the database with what it should be; exit 1 when they differ."""
+    difference, unmanaged = anyio.run(_diff, target, against)
+    against = parse_database_url(against).redacted if "://" in against else against
+    if as_json:
+        show_document("diff", document.difference(difference, unmanaged, against))
+    else:
+        show(terminal.difference(difference, unmanaged, against))
+    return FINDINGS if difference else 0
+
+
+@migrate.command()
+@target_options
+@json_option
+@click.option("--write", is_flag=True, help="Write it anew from what the revisions do on scratch databases.")
+def ledger(target: Target, write: bool, as_json: bool) -> int:
+    """Compare the ledger with the revision files; exit 1 when they differ."""
+    if write:
+        anyio.run(_write_ledger, target)
+    findings = check_ledger(target.environment, read_history(target.environment))
+    if as_json:
+        show_document("ledger", {"findings": [document.finding(one) for one in findings]})
+    else:
+        show(terminal.findings(findings, "the ledger agrees with the revision files"))
+    return FINDINGS if findings else 0
+
+
+async def _diff(target: Target, against: str) -> tuple[Difference, tuple[str, ...]]:
+    runner = target.runner()
+    async with ScratchDatabases(target.settings) as scratch:
+        return await find_difference(runner, scratch, against, target.create_all)
+
+
+async def _write_ledger(target: Target) -> None:
+    async with ScratchDatabases(target.settings) as scratch:
+        write_ledger(target.environment, await measure(target.environment, scratch))
+
+
 async def _script(runner: MigrationRunner, direction: Direction, revision: str) -> str:
     plans = {
         Direction.UPGRADE: runner.plan_upgrade,
@@ -197,14 +258,20 @@ async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> tuple[
 
 async def _create(target: Target, message: str, autogenerate: bool, write: bool) -> Creation:
     async with ScratchDatabases(target.settings) as scratch:
-        return await create_revision(target.environment, scratch, message, autogenerate=autogenerate, write=write)
+        return await create_revision(
+            target.environment,
+            scratch,
+            message,
+            create_all=target.create_all,
+            autogenerate=autogenerate,
+            write=write,
+        )
 
 
 async def _check(target: Target) -> list[tuple[str, tuple[str, ...]]]:
     async with ScratchDatabases(target.settings) as scratch:
-        return [
-            (dialect, await find_model_changes(target.environment, scratch, dialect)) for dialect in scratch.dialects
-        ]
+        create_all = target.create_all
+        return [(one, await find_drift(target.environment, scratch, one, create_all)) for one in scratch.dialects]
 
 
 def _place(target: Target) -> Status | None:

@@ -14,8 +14,9 @@ from typing import Any, TextIO
 
 import click
 from rich.console import Console, RenderableType
+from sqlalchemy import Connection
 
-from tbcv.core.database import DatabaseManager
+from tbcv.core.database import Base, DatabaseManager
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import ConfigurationError
 from tbcv.migrate.location import AlembicEnvironment, own_environment, read_environment
@@ -49,6 +50,11 @@ class Target:
     def environment(self) -> AlembicEnvironment:
         """The environment: the one given, or tbcv's own."""
         return own_environment() if self.config is None else read_environment(self.config)
+
+    @property
+    def create_all(self) -> Callable[[Connection], None] | None:
+        """What builds the schema of the models; another environment's models are not known."""
+        return Base.metadata.create_all if self.config is None else None
 
     def runner(self, announce: Callable[[AppliedStep], None] | None = None) -> MigrationRunner:
         """Return the migrations of the target.

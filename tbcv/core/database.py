@@ -341,6 +341,7 @@ class DatabaseManager:
             parse_database_url(direct.get_secret_value()) if direct else self.address,
             own_environment(),
             managed=frozenset(Base.metadata.tables),
+            create_all=Base.metadata.create_all,
             lock_timeout_seconds=self.settings.lock_timeout_seconds,
             engine=self.engine if self.address.is_memory else None,
             announce=announce,
@@ -398,7 +399,7 @@ class DatabaseManager:
                 f"the database is {status.description}: {', '.join(status.pending)} not applied",
                 hint="run `tbcv migrate upgrade`, or set TBCV_MIGRATE_ON_STARTUP=apply",
             )
-        outcome = await self.migrations.upgrade()
+        outcome = await self.migrations.build()
         return Initialization(
             mode, created=status.state is State.EMPTY, outcome=outcome, status=await self.migrations.status()
         )

@@ -45,7 +45,7 @@ _ENCODE = "percent-encode : / ? # @ % in user names and passwords, as %3A %2F %3
 _LISTED = "docs/configuration.md lists what a database URL may hold"
 
 
-class _Parameter(NamedTuple):
+class Parameter(NamedTuple):
     """A query parameter: the keyword it becomes ("" drops it), a pattern of its values, and that in words."""
 
     keyword: str
@@ -61,36 +61,36 @@ _TLS_VERSION = ("TLSv1|TLSv1[.][123]", "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3")
 _NEVER_REQUIRED = ("disable|prefer", "disable or prefer, because asyncpg does not support it")
 
 _TLS_PARAMETERS = {
-    **{name: _Parameter(name) for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword")},
-    "sslmode": _Parameter("sslmode", _MODES, _MODES.replace("|", ", ")),
-    "ssl_min_protocol_version": _Parameter("ssl_min_protocol_version", *_TLS_VERSION),
-    "ssl_max_protocol_version": _Parameter("ssl_max_protocol_version", *_TLS_VERSION),
+    **{name: Parameter(name) for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword")},
+    "sslmode": Parameter("sslmode", _MODES, _MODES.replace("|", ", ")),
+    "ssl_min_protocol_version": Parameter("ssl_min_protocol_version", *_TLS_VERSION),
+    "ssl_max_protocol_version": Parameter("ssl_max_protocol_version", *_TLS_VERSION),
 }
 _POSTGRESQL_PARAMETERS = {
     **_TLS_PARAMETERS,
-    **{name: _Parameter(name) for name in ("host", "port", "user", "password", "passfile", "options")},
-    "dbname": _Parameter("database"),
-    "application_name": _Parameter("application_name"),
-    "fallback_application_name": _Parameter("fallback_application_name"),
-    "target_session_attrs": _Parameter("target_session_attrs", _SESSIONS, _SESSIONS.replace("|", ", ")),
-    "connect_timeout": _Parameter("timeout", *_SECONDS),
-    "timeout": _Parameter("timeout", *_SECONDS),
-    "command_timeout": _Parameter("command_timeout", *_SECONDS),
-    "statement_cache_size": _Parameter("statement_cache_size", *_COUNT),
-    "prepared_statement_cache_size": _Parameter("prepared_statement_cache_size", *_COUNT),
-    "ssl": _Parameter("sslmode", f"{_MODES}|true", f"{_MODES}|true".replace("|", ", ")),
-    "channel_binding": _Parameter("", *_NEVER_REQUIRED),
-    "gssencmode": _Parameter("", *_NEVER_REQUIRED),
+    **{name: Parameter(name) for name in ("host", "port", "user", "password", "passfile", "options")},
+    "dbname": Parameter("database"),
+    "application_name": Parameter("application_name"),
+    "fallback_application_name": Parameter("fallback_application_name"),
+    "target_session_attrs": Parameter("target_session_attrs", _SESSIONS, _SESSIONS.replace("|", ", ")),
+    "connect_timeout": Parameter("timeout", *_SECONDS),
+    "timeout": Parameter("timeout", *_SECONDS),
+    "command_timeout": Parameter("command_timeout", *_SECONDS),
+    "statement_cache_size": Parameter("statement_cache_size", *_COUNT),
+    "prepared_statement_cache_size": Parameter("prepared_statement_cache_size", *_COUNT),
+    "ssl": Parameter("sslmode", f"{_MODES}|true", f"{_MODES}|true".replace("|", ", ")),
+    "channel_binding": Parameter("", *_NEVER_REQUIRED),
+    "gssencmode": Parameter("", *_NEVER_REQUIRED),
     # asyncpg always speaks UTF-8.
-    "client_encoding": _Parameter("", "(?i:utf-?8)", "utf8"),
+    "client_encoding": Parameter("", "(?i:utf-?8)", "utf8"),
     # asyncpg has no such knobs; the pool finds a dead connection by its ping.
-    "keepalives": _Parameter("", *_COUNT),
-    "keepalives_idle": _Parameter("", *_COUNT),
-    "keepalives_interval": _Parameter("", *_COUNT),
-    "keepalives_count": _Parameter("", *_COUNT),
+    "keepalives": Parameter("", *_COUNT),
+    "keepalives_idle": Parameter("", *_COUNT),
+    "keepalives_interval": Parameter("", *_COUNT),
+    "keepalives_count": Parameter("", *_COUNT),
 }
 # aiosqlite gives every connection a thread of its own, so nothing is there to check.
-_SQLITE_PARAMETERS = {"check_same_thread": _Parameter("")}
+_SQLITE_PARAMETERS = {"check_same_thread": Parameter("")}
 _SQLITE_INSTEAD = {
     "mode": "tbcv itself decides whether to read, to write or to create a file",
     "cache": "SQLite advises against a shared cache; give a file, or sqlite:// for memory",
@@ -142,6 +142,16 @@ class DatabaseURL:
 
     def __str__(self) -> str:
         return self.redacted
+
+
+def schemes() -> Mapping[str, str]:
+    """Return every scheme that a database URL may have, with the engine and driver that it becomes."""
+    return MappingProxyType(_DRIVERNAMES)
+
+
+def parameters(dialect: Literal["sqlite", "postgresql"]) -> Mapping[str, Parameter]:
+    """Return every query parameter that the URL of an engine may have, by name."""
+    return MappingProxyType(_SQLITE_PARAMETERS if dialect == "sqlite" else _POSTGRESQL_PARAMETERS)
 
 
 def parse_database_url(text: str) -> DatabaseURL:
@@ -307,7 +317,7 @@ def _is_port(port: str) -> bool:
     return re.fullmatch("[0-9]{1,5}", port) is not None and 0 < int(port) < 65536
 
 
-def _parameters(query: str, known: Mapping[str, _Parameter]) -> dict[str, str]:
+def _parameters(query: str, known: Mapping[str, Parameter]) -> dict[str, str]:
     """Read a query into the keywords that its parameters become; hosts and ports may be repeated."""
     given: dict[str, str] = {}
     for pair in filter(None, query.split("&")):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 from alembic import command
@@ -17,10 +17,14 @@ from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 from sqlalchemy.util import immutabledict
 
+from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.environment import STEP_LISTENERS
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.plan import AppliedStep, Direction, Plan
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # alembic.op and alembic.context are proxies in module globals: one run at a time in a process.
 _ALEMBIC = threading.Lock()
@@ -120,3 +124,18 @@ def render(environment: AlembicEnvironment, address: DatabaseURL, plan: Plan) ->
         case Direction.STAMP:
             raise AssertionError("a stamp is written by tbcv.migrate.preview")
     return output.getvalue()
+
+
+async def run_alembic(
+    address: DatabaseURL,
+    work: Callable[Concatenate[Connection, P], T],
+    *arguments: P.args,
+    **options: P.kwargs,
+) -> T:
+    """Call a function with a connection in no transaction, and nobody else in Alembic."""
+    engine = migration_engine(address)
+    try:
+        async with alembic_alone(), engine.connect() as connection:
+            return await connection.run_sync(work, *arguments, **options)
+    finally:
+        await engine.dispose()

@@ -10,11 +10,12 @@ from tbcv.migrate.history import History, Revision
 
 
 class Direction(StrEnum):
-    """Which way a plan goes."""
+    """Which way a plan goes; ``create`` builds an empty database from the models."""
 
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
+    CREATE = "create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Outcome:
     """What a run did.
 
     Attributes:
-        direction: Up, down or stamped.
+        direction: Up, down, stamped or created.
         before: The revisions recorded before.
         after: The revisions recorded after, read back from the database.
         applied: The steps, in the order in which they were taken; empty when there was nothing to do.

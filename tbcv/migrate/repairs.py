@@ -8,7 +8,7 @@ on both engines, so that `upgrade --sql` prints all of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from alembic import op
@@ -39,6 +39,11 @@ class Repairs:
         if self._sqlite:
             moment = op.get_bind().execute(text("SELECT CURRENT_TIMESTAMP")).scalar_one()
             self._now = f"'{moment}'"
+            # Built into SQLite since 3.41.
+            op.get_bind().connection.create_function("unhex", 1, _unhex)
+        else:
+            # What the clock says goes into columns without a time zone, too, and those hold UTC.
+            self._execute("SET LOCAL timezone TO 'UTC'")
 
     def change(self, table: str, column: str, *, to: str, where: str, reason: str) -> None:
         """Set a column in the rows that need it.
@@ -52,7 +57,7 @@ class Repairs:
         """
         key = _KEYS.get(table, "id")
         to = to.replace("CURRENT_TIMESTAMP", self._now)
-        before, after = self._document(column, column), self._document(column, to)
+        before, after = self._document({column: column}), self._document({column: to})
         count = self._record("repaired", table, column, key, before, after, reason, f"{table} WHERE {where}")
         self._execute(f"UPDATE {table} SET {column} = {to} WHERE {where}")
         if count:
@@ -61,25 +66,14 @@ class Repairs:
     def undo(self, table: str, column: str) -> None:
         """Put back what `change` replaced, wherever the row still holds what `change` put there."""
         key = _KEYS.get(table, "id")
-        before, after, row = (
-            self._extract("before_state", column),
-            self._extract("after_state", column),
-            self._extract("metadata", "key"),
-        )
         record = (
-            f"SELECT {row} AS repaired_key, {before} AS old_value, {after} AS new_value FROM audit_logs "
+            f"SELECT {self._key()} AS repaired_key, {self._value('before_state', table, column)} AS old_value, "
+            f"{self._value('after_state', table, column)} AS new_value FROM audit_logs "
             f"WHERE {self._mine('repaired', table)} AND {self._extract('metadata', 'column')} = '{column}'"
         )
-        if self._sqlite:
-            value, same = "record.old_value", f"{table}.{column} IS record.new_value"
-        else:
-            # A record is text; the column's own type reads it back.
-            value = f"(json_populate_record(NULL::{table}, json_build_object('{column}', record.old_value))).{column}"
-            new = f"(json_populate_record(NULL::{table}, json_build_object('{column}', record.new_value))).{column}"
-            same = f"{table}.{column} IS NOT DISTINCT FROM {new}"
         self._execute(
-            f"UPDATE {table} SET {column} = {value} FROM ({record}) AS record "
-            f"WHERE {table}.{key} = record.repaired_key AND {same}"
+            f"UPDATE {table} SET {column} = record.old_value FROM ({record}) AS record "
+            f"WHERE {table}.{key} = record.repaired_key AND {table}.{column} {self._same} record.new_value"
         )
 
     def recover(self, *, parent: str, child: str, column: str, values: Mapping[str, str]) -> None:
@@ -96,19 +90,30 @@ class Repairs:
             f"(SELECT 1 FROM {parent} p WHERE p.id = {child}.{column})"
         )
         reason = f"rows of {child} refer to it and it was missing"
-        empty = self._document("id", "NULL")
-        present = self._document("id", "id")
+        values = {name: value.replace("CURRENT_TIMESTAMP", self._now) for name, value in values.items()}
+        empty, present = self._document({"id": "NULL"}), self._document({"id": "id", **values})
         count = self._record("recovered", parent, "id", "id", empty, present, reason, f"({missing}) AS missing")
         names, expressions = ", ".join(values), ", ".join(values.values())
         self._execute(f"INSERT INTO {parent} (id, {names}) SELECT id, {expressions} FROM ({missing}) AS missing")
         if count:
             _log.warning("revision %s: recovered %d rows of %s: %s", self._revision, count, parent, reason)
 
-    def unrecover(self, parent: str) -> None:
-        """Delete the placeholders that `recover` inserted."""
-        key = self._extract("metadata", "key")
+    def unrecover(self, parent: str, values: Iterable[str]) -> None:
+        """Delete the placeholders that `recover` inserted, except those that somebody has changed since.
+
+        Args:
+            parent: The table that holds them.
+            values: The columns for which `recover` was given values.
+        """
+        columns = tuple(values)
+        inserted = ", ".join(f"{self._value('after_state', parent, name)} AS {name}" for name in columns)
+        record = (
+            f"SELECT {self._key()} AS recovered_key, {inserted} FROM audit_logs WHERE {self._mine('recovered', parent)}"
+        )
+        unchanged = " AND ".join(f"{parent}.{name} {self._same} record.{name}" for name in columns)
         self._execute(
-            f"DELETE FROM {parent} WHERE id IN (SELECT {key} FROM audit_logs WHERE {self._mine('recovered', parent)})"
+            f"DELETE FROM {parent} WHERE id IN (SELECT {parent}.id FROM ({record}) AS record "
+            f"JOIN {parent} ON {parent}.id = record.recovered_key AND {unchanged})"
         )
 
     def forget(self) -> None:
@@ -139,16 +144,12 @@ class Repairs:
             "column": f"'{column}'",
             "key": key,
         }
-        build = "json_object" if self._sqlite else "json_build_object"
-        pairs = ", ".join(f"'{name}', {value}" for name, value in about.items())
-        metadata = f"{build}({pairs})"
-        if not self._sqlite:
-            metadata = f"CAST({metadata} AS text)"
+        notes = f"{table}.{column}: {reason}".replace("'", "''")
         return self._execute(
             "INSERT INTO audit_logs "
             "(id, action, actor, actor_type, before_state, after_state, notes, created_at, metadata) "
             f"SELECT {identifier}, '{action}', '{self._actor}', 'system', {before}, {after}, "
-            f"'{table}.{column}: {reason}', CURRENT_TIMESTAMP, {metadata} FROM {source}"
+            f"'{notes}', CURRENT_TIMESTAMP, {self._document(about)} FROM {source}"
         )
 
     @property
@@ -163,17 +164,27 @@ class Repairs:
             condition += f" AND {self._extract('metadata', 'table')} = '{table}'"
         return condition
 
-    def _document(self, name: str, value: str) -> str:
-        """Return SQL for the JSON document that holds one value exactly."""
+    def _document(self, values: Mapping[str, str]) -> str:
+        """Return SQL for the JSON document that holds some values exactly."""
         if not self._sqlite:
-            return f"CAST(json_build_object('{name}', {value}) AS text)"
-        # json_quote keeps 15 digits of a REAL; a double needs 17, and infinity is spelled as an overflow.
-        exact = (
-            f"CASE WHEN typeof({value}) <> 'real' THEN json_quote({value}) "
-            f"WHEN {value} IN (9e999, -9e999) THEN iif({value} > 0, '9e999', '-9e999') "
-            f"ELSE printf('%!.17g', {value}) END"
-        )
-        return f"'{{\"{name}\": ' || {exact} || '}}'"
+            pairs = ", ".join(f"'{name}', {value}" for name, value in values.items())
+            return f"CAST(json_build_object({pairs}) AS text)"
+        pairs = " || ', ' || ".join(f"'\"{name}\": ' || {_exact(value)}" for name, value in values.items())
+        return f"'{{' || {pairs} || '}}'"
+
+    def _value(self, document: str, table: str, column: str) -> str:
+        """Return SQL for a value in a document of `_document`, in the type of its column."""
+        if not self._sqlite:
+            return f"(json_populate_record(NULL::{table}, CAST({document} AS json))).{column}"
+        return _read(document, column)
+
+    def _key(self) -> str:
+        """Return SQL for the key of the row that a record is about."""
+        return _read("metadata", "key") if self._sqlite else self._extract("metadata", "key")
+
+    @property
+    def _same(self) -> str:
+        return "IS" if self._sqlite else "IS NOT DISTINCT FROM"
 
     def _extract(self, document: str, name: str) -> str:
         if self._sqlite:
@@ -188,3 +199,34 @@ class Repairs:
             op.execute(statement)
             return 0
         return op.get_bind().execute(statement).rowcount
+
+
+def _exact(value: str) -> str:
+    """Return SQLite's SQL for the JSON of a value from which `_read` gives the same value again.
+
+    What JSON cannot hold stands as an object, in hexadecimal: blobs, and text with NUL, after which SQLite stops
+    reading. A double needs 18 digits, where json_quote writes 15, and an infinity is spelled as an overflow.
+    """
+    return (
+        f"CASE WHEN typeof({value}) = 'blob' OR instr({value}, char(0)) "
+        f"THEN json_object(typeof({value}), hex({value})) "
+        # What a JSON function returned would be taken for JSON, not for its text.
+        f"WHEN typeof({value}) = 'text' THEN json_quote('' || {value}) "
+        f"WHEN typeof({value}) <> 'real' THEN json_quote({value}) "
+        f"WHEN {value} IN (9e999, -9e999) THEN iif({value} > 0, '9e999', '-9e999') "
+        f"ELSE printf('%!.18g', {value}) END"
+    )
+
+
+def _read(document: str, name: str) -> str:
+    """Return SQLite's SQL for a value that `_exact` wrote."""
+    return (
+        f"CASE json_type({document}, '$.{name}') WHEN 'object' "
+        f"THEN coalesce(unhex(json_extract({document}, '$.{name}.blob')), "
+        f"CAST(unhex(json_extract({document}, '$.{name}.text')) AS TEXT)) "
+        f"ELSE json_extract({document}, '$.{name}') END"
+    )
+
+
+def _unhex(digits: str | None) -> bytes | None:
+    return None if digits is None else bytes.fromhex(digits)

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import anyio
 from alembic.util.exc import CommandError
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.engines import migration_engine, reading_engine
@@ -17,9 +18,12 @@ from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import MigrationError, TbcvError, UpgradeFailedError
 from tbcv.migrate.executor import StepClock, alembic_alone, execute, render
+from tbcv.migrate.fresh import create_at_head
 from tbcv.migrate.history import History, read_history
+from tbcv.migrate.ledger import proven_head
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import migration_lock
+from tbcv.migrate.managed import Managed
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
 from tbcv.migrate.preview import (
     copy_address,
@@ -29,7 +33,8 @@ from tbcv.migrate.preview import (
     script_text,
     stamp_script,
 )
-from tbcv.migrate.status import Status, empty_status, read_revisions, read_status, require_known_place
+from tbcv.migrate.snapshot import Snapshot, take_snapshot
+from tbcv.migrate.status import State, Status, empty_status, read_revisions, read_status, require_known_place
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +47,7 @@ class MigrationRunner:
         environment: The revisions and their ``env.py``.
         managed: The tables that belong to the application; None takes every table for one.
         lock_timeout_seconds: How long a run waits for another one.
+        create_all: Builds the schema of the models on a connection; None where there are no models.
         engine: The engine to use for everything, for a database in memory, which is gone with its engine.
         announce: Called with each step as it is applied.
     """
@@ -53,6 +59,7 @@ class MigrationRunner:
         *,
         managed: AbstractSet[str] | None = None,
         lock_timeout_seconds: float = 300.0,
+        create_all: Callable[[Connection], None] | None = None,
         engine: AsyncEngine | None = None,
         announce: Callable[[AppliedStep], None] | None = None,
     ) -> None:
@@ -60,6 +67,7 @@ class MigrationRunner:
         self.environment = environment
         self._managed = managed
         self._lock_timeout_seconds = lock_timeout_seconds
+        self._create_all = create_all
         self._engine = engine
         self._announce = announce
 
@@ -86,6 +94,23 @@ class MigrationRunner:
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
                 return await connection.run_sync(read_status, history, self._managed)
 
+    async def snapshot(self) -> Snapshot:
+        """Return the schema of the database, with what is not the application's.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be read.
+        """
+        path = self.address.sqlite_path
+        with database_errors(self.address):
+            if path is not None and (not path.exists() or path.stat().st_size == 0):
+                return Snapshot.of(self.address.dialect, ())
+            async with self._connection(self._engine or reading_engine(self.address)) as connection:
+                return await connection.run_sync(take_snapshot)
+
+    def managed(self) -> Managed:
+        """Return what of a database is the application's."""
+        return Managed(self.history(), self._managed or frozenset())
+
     async def plan_upgrade(self, target: str = "head") -> Plan:
         """Plan the way up to a target.
 
@@ -109,6 +134,24 @@ class MigrationRunner:
             RefusedError, RevisionNotFoundError, MultipleHeadsError: As `plan_upgrade`.
         """
         return await self._run(Direction.UPGRADE, target)
+
+    async def build(self) -> Outcome:
+        """Bring a database to head, an empty one in a single transaction from the models where that is proven.
+
+        The models are used when the ledger knows every revision, the chain leaves no rows in an empty database,
+        and what they make has the fingerprint of head; otherwise the chain runs. Raises as `upgrade`.
+        """
+        proven = proven_head(self.environment, self.history(), self.address.dialect)
+        if self._create_all is None or proven is None or (await self.status()).state is not State.EMPTY:
+            return await self.upgrade()
+        with database_errors(self.address):
+            async with migration_lock(self.address, self._lock_timeout_seconds):
+                if (await self.status()).state is State.EMPTY:
+                    async with self._migrating() as connection:
+                        if await connection.run_sync(create_at_head, self._create_all, self.history().head, proven):
+                            after = await self._read_back(connection)
+                            return Outcome(Direction.CREATE, (), after)
+        return await self.upgrade()
 
     async def downgrade(self, target: str) -> Outcome:
         """Revert revisions down to a target; raises as `upgrade`."""

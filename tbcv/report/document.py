@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from tbcv.errors import TbcvError, UpgradeFailedError
+from tbcv.findings import Finding
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import Revision
 from tbcv.migrate.losses import Loss
 from tbcv.migrate.plan import Outcome
+from tbcv.migrate.snapshot import Difference, Snapshot
 from tbcv.migrate.status import Status
 
 VERSION = 1
@@ -91,6 +93,40 @@ def creation(value: Creation) -> Json:
         "tried_on": list(value.tried_on),
         "upgrade_sql": dict(value.upgrade_sql),
         "downgrade_sql": dict(value.downgrade_sql),
+    }
+
+
+def snapshot(value: Snapshot, database: str) -> Json:
+    """Describe a schema."""
+    return {
+        "database": database,
+        "dialect": value.dialect,
+        "fingerprint": value.fingerprint,
+        "facts": [fact.line for fact in value.facts],
+    }
+
+
+def difference(value: Difference, unmanaged: Iterable[str], against: str) -> Json:
+    """Describe how a schema differs from what it should be."""
+    return {
+        "against": against,
+        "missing": [fact.line for fact in value.missing],
+        "unexpected": [fact.line for fact in value.unexpected],
+        "unmanaged": list(unmanaged),
+    }
+
+
+def finding(value: Finding) -> Json:
+    """Describe a finding."""
+    location = value.location
+    return {
+        "code": value.code,
+        "severity": str(value.severity),
+        "message": value.message,
+        "hint": value.hint,
+        "revision": value.revision,
+        "file": location.path.name if location else None,
+        "line": location.line if location else None,
     }
 
 

@@ -8,10 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tbcv.findings import Finding
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.losses import Loss
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
+from tbcv.migrate.snapshot import Difference
 from tbcv.migrate.status import State, Status
 
 _STYLES = {
@@ -61,6 +63,8 @@ def revisions(values: Sequence[Revision], place: Status | None, *, verbose: bool
 def outcome(value: Outcome) -> RenderableType:
     """Say what a run did."""
     after = ", ".join(value.after) or "base"
+    if value.direction is Direction.CREATE:
+        return Text(f"created at {after} from the models, which equal the migrations", style="green")
     if value.direction is Direction.STAMP:
         return Text(f"stamped {after}", style="green")
     if not value.applied:
@@ -113,6 +117,38 @@ def changes(values: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
         if not found:
             lines.append(Text(f"{dialect}: the models agree with the migrations", style="green"))
         lines += [Text(f"{dialect}: {one}", style="red") for one in found]
+    return Group(*lines)
+
+
+def difference(value: Difference, unmanaged: Sequence[str], against: str) -> RenderableType:
+    """Say how a schema differs from what it should be, as a diff does."""
+    signed = [(fact.line, fact.subject, "-") for fact in value.missing]
+    signed += [(fact.line, fact.subject, "+") for fact in value.unexpected]
+    lines: list[Text] = []
+    last = ""
+    # Sorted by what comes before the colon, so that the two sides of a change stand together.
+    for line, subject, sign in sorted(signed, key=lambda one: (one[1], one[0].partition(":")[0], one[2] == "+")):
+        if subject != last:
+            lines.append(Text(subject, style="bold"))
+            last = subject
+        lines.append(Text(f"  {sign} {line}", style="red" if sign == "-" else "green"))
+    if not lines:
+        lines.append(Text(f"no difference from {against}", style="green"))
+    if unmanaged:
+        lines.append(Text(f"unmanaged, left alone: {', '.join(unmanaged)}", style="dim"))
+    return Group(*lines)
+
+
+def findings(values: Sequence[Finding], none: str) -> RenderableType:
+    """List findings, or say that there are none."""
+    if not values:
+        return Text(none, style="green")
+    lines: list[Text] = []
+    for one in values:
+        place = f"{one.location.path.name}: " if one.location else ""
+        lines.append(Text.assemble((f"{one.severity} ", "red"), (one.code, "bold"), f"  {place}{one.message}"))
+        if one.hint:
+            lines.append(Text(f"    {one.hint}", style="dim"))
     return Group(*lines)
 
 

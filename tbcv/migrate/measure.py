@@ -1,0 +1,118 @@
+"""What the chain makes of an empty database, found out by running it on scratch databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from sqlalchemy import Connection, inspect, text
+
+from tbcv.engine.engines import migration_engine
+from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.migrate.checksum import checksum
+from tbcv.migrate.history import History, read_history
+from tbcv.migrate.ledger import Entry, read_ledger, short
+from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.runner import MigrationRunner
+from tbcv.migrate.snapshot import Snapshot, take_snapshot
+from tbcv.migrate.status import VERSION_TABLE
+
+
+async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) -> tuple[Entry, ...]:
+    """Run the chain on scratch databases and note what each revision makes of the schema.
+
+    What is known about an engine that is not at hand is kept from the present ledger, as are the marks
+    ``additive``, as long as the revision's file means the same.
+
+    Raises:
+        UpgradeFailedError: The chain does not run.
+    """
+    history = read_history(environment)
+    before = read_ledger(environment)
+    fingerprints: dict[str, dict[str, str]] = {}
+    rows: set[str] = set()
+    for dialect in scratch.dialects:
+        for name, snapshot, leaves_rows in await _run_chain(environment, history, scratch, dialect):
+            fingerprints.setdefault(name, {})[dialect] = short(snapshot.fingerprint)
+            if leaves_rows:
+                rows.add(name)
+    entries = []
+    for revision in history.ordered():
+        made = Entry(revision.id, revision.parents, checksum(revision.path.read_bytes()), {}, revision.id in rows)
+        known = before.get(revision.id)
+        same = known is not None and known.checksum == made.checksum
+        kept = dict(known.fingerprints) if known is not None and same else {}
+        additive = known.additive if known is not None and same else None
+        entries.append(replace(made, fingerprints=kept | fingerprints[revision.id], additive=additive))
+    return tuple(entries)
+
+
+async def snapshot_at(
+    environment: AlembicEnvironment, scratch: ScratchDatabases, dialect: Dialect, revision: str
+) -> Snapshot:
+    """Return the schema at a revision, built by the chain in a scratch database.
+
+    Raises:
+        UpgradeFailedError: The chain does not run.
+    """
+    async with scratch.database(dialect) as address:
+        if revision != "base":
+            await MigrationRunner(address, environment).upgrade(revision)
+        snapshot, _ = await _look(address)
+        return snapshot
+
+
+async def snapshot_of_models(
+    create_all: Callable[[Connection], None], scratch: ScratchDatabases, dialect: Dialect
+) -> Snapshot:
+    """Return the schema that the models build in a scratch database."""
+    async with scratch.database(dialect) as address:
+        engine = migration_engine(address)
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(create_all)
+                return await connection.run_sync(take_snapshot)
+        finally:
+            await engine.dispose()
+
+
+@asynccontextmanager
+async def at_head(
+    environment: AlembicEnvironment, scratch: ScratchDatabases, dialect: Dialect
+) -> AsyncIterator[DatabaseURL]:
+    """Give a scratch database that the chain has brought to its heads."""
+    async with scratch.database(dialect) as address:
+        await MigrationRunner(address, environment).upgrade("heads")
+        yield address
+
+
+async def _run_chain(
+    environment: AlembicEnvironment, history: History, scratch: ScratchDatabases, dialect: Dialect
+) -> list[tuple[str, Snapshot, bool]]:
+    found = []
+    async with scratch.database(dialect) as address:
+        runner = MigrationRunner(address, environment)
+        for revision in history.ordered():
+            await runner.upgrade(revision.id)
+            snapshot, leaves_rows = await _look(address)
+            found.append((revision.id, snapshot, leaves_rows))
+    return found
+
+
+async def _look(address: DatabaseURL) -> tuple[Snapshot, bool]:
+    if address.sqlite_path is not None and not address.sqlite_path.exists():
+        return Snapshot.of("sqlite", ()), False
+    engine = migration_engine(address)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(take_snapshot), await connection.run_sync(_has_rows)
+    finally:
+        await engine.dispose()
+
+
+def _has_rows(connection: Connection) -> bool:
+    quote = connection.dialect.identifier_preparer.quote
+    tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    return any(connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {quote(table)})")) for table in sorted(tables))
