@@ -11,6 +11,7 @@
         ├── MultipleHeadsError
         ├── BrokenHistoryError
         ├── LockTimeoutError
+        ├── LockLostError
         ├── RevisionInvalidError
         ├── ScratchUnavailableError
         ├── RefusedError
@@ -100,6 +101,12 @@ class LockTimeoutError(MigrationError):
     """Another migrator held the lock for longer than this one may wait."""
 
     code = "lock-timeout"
+
+
+class LockLostError(MigrationError):
+    """The connection that held the migration lock died; the migration stopped before its next statement."""
+
+    code = "lock-lost"
 
 
 class RevisionInvalidError(MigrationError):

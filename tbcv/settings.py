@@ -49,6 +49,15 @@ class Settings(BaseSettings):
         gt=0,
         description="How long to wait for another migrator of the same database before giving up.",
     )
+    ddl_lock_timeout_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        description="PostgreSQL: how long a statement of a migration may wait for a lock, and so how long other "
+        "traffic may queue behind it, before its revision is rolled back and tried again.",
+    )
+    ddl_lock_attempts: int = Field(
+        default=20, ge=1, description="PostgreSQL: how often a revision that waited too long for a lock is tried."
+    )
     pool_size: int = Field(default=5, ge=1, description="PostgreSQL connections kept open by a process.")
     pool_max_overflow: int = Field(
         default=10, ge=0, description="PostgreSQL connections opened beyond `TBCV_POOL_SIZE` under load."

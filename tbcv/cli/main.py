@@ -12,9 +12,11 @@ from typing import NoReturn
 import click
 
 from tbcv import __version__
+from tbcv.cli.interrupted import Interrupted
 from tbcv.errors import TbcvError
 
-INTERRUPTED = 130
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + 2
 DEFECT = 70
 
 # Imported on demand: what a command needs takes half a second to import, and --help needs none of it.
@@ -63,38 +65,43 @@ def run(command: click.Command, arguments: Sequence[str], name: str = "tbcv") ->
         name: The program's name.
 
     Returns:
-        0 clean, 1 findings, 2 usage or configuration, 3 refused or failed, 70 a defect of tbcv, 130 interrupted.
+        0 clean, 1 findings, 2 usage or configuration, 3 refused or failed, 70 a defect of tbcv, 130 interrupted,
+        143 terminated.
     """
-    debug = "--debug" in arguments
     try:
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
-    except TbcvError as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:  # the boundary: a defect is one line too
+        if "--debug" in arguments:
             traceback.print_exc()
-        _report(error, as_json="--json" in arguments)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("tbcv: interrupted", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:  # the boundary: a defect is one line too
-        if debug:
-            traceback.print_exc()
-        line = " ".join(str(error).split()) or "no message"
-        click.echo(f"tbcv: defect: {type(error).__name__}: {line}; run again with --debug and report it", err=True)
-        return DEFECT
+        return _report(error, as_json="--json" in arguments)
     return result if isinstance(result, int) else 0
 
 
-def _report(error: TbcvError, *, as_json: bool) -> None:
-    click.echo(f"tbcv: {error}", err=True)
-    if as_json:
-        from tbcv.report import document  # noqa: PLC0415  # half a second that --help must not pay
+def _report(error: BaseException, *, as_json: bool) -> int:
+    """Say what ended a command, and return its exit code."""
+    match error:
+        case TbcvError():
+            click.echo(f"tbcv: {error}", err=True)
+            if as_json:
+                from tbcv.report import document  # noqa: PLC0415  # half a second that --help must not pay
 
-        click.echo(document.dump("error", document.error(error)))
+                click.echo(document.dump("error", document.error(error)))
+            code = error.exit_code
+        case click.ClickException():
+            error.show()
+            code = error.exit_code
+        case Interrupted():
+            click.echo(f"tbcv: ended by {error}", err=True)
+            code = SIGNALLED + error.number
+        case click.Abort() | KeyboardInterrupt():
+            click.echo("tbcv: interrupted", err=True)
+            code = INTERRUPTED
+        case BrokenPipeError():
+            # Whoever read our output has seen enough. Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        case _:
+            line = " ".join(str(error).split()) or "no message"
+            click.echo(f"tbcv: defect: {type(error).__name__}: {line}; run again with --debug and report it", err=True)
+            code = DEFECT
+    return code

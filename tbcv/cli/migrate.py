@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
 import click
 
+from tbcv.cli.loop import await_result
 from tbcv.cli.options import (
     Target,
     announce,
@@ -56,7 +56,7 @@ def migrate(context: click.Context, database_url: str | None, config: Path | Non
 def current(target: Target, verbose: bool, as_json: bool, check: bool) -> int:
     """Say where the database stands."""
     runner = target.runner()
-    status = anyio.run(runner.status)
+    status = await_result(runner.status)
     if as_json:
         show_document("current", document.status(status, runner.address.redacted))
     else:
@@ -102,9 +102,9 @@ def upgrade(target: Target, revision: str, sql: bool, as_json: bool) -> None:
     """Apply pending revisions."""
     runner = target.runner(announce)
     if sql:
-        click.echo(anyio.run(_script, runner, Direction.UPGRADE, revision), nl=False)
+        click.echo(await_result(_script, runner, Direction.UPGRADE, revision), nl=False)
         return
-    _show_outcome("upgrade", anyio.run(runner.upgrade, revision), runner, as_json=as_json)
+    _show_outcome("upgrade", await_result(runner.upgrade, revision), runner, as_json=as_json)
 
 
 @migrate.command()
@@ -117,14 +117,14 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
     """Revert revisions, after saying what will be lost."""
     runner = target.runner(announce)
     if sql:
-        click.echo(anyio.run(_script, runner, Direction.DOWNGRADE, revision), nl=False)
+        click.echo(await_result(_script, runner, Direction.DOWNGRADE, revision), nl=False)
         return
-    plan = anyio.run(runner.plan_downgrade, revision)
-    losses = anyio.run(_losses, target, runner, plan)
+    plan = await_result(runner.plan_downgrade, revision)
+    losses = await_result(_losses, target, runner, plan)
     if plan.steps:
         progress(terminal.losses(losses, plan.steps, revision))
         _confirm(plan, yes=yes)
-    outcome = anyio.run(runner.downgrade, plan.destination)
+    outcome = await_result(runner.downgrade, plan.destination)
     _show_outcome("downgrade", outcome, runner, as_json=as_json, losses=document.losses(losses))
 
 
@@ -136,7 +136,7 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
 @click.option("--autogenerate/--no-autogenerate", default=True, show_default=True, help="Fill it from the models.")
 def create(target: Target, message: str, autogenerate: bool, sql: bool, as_json: bool) -> None:
     """Create a revision, generated and tried on scratch databases."""
-    creation = anyio.run(_create, target, message, autogenerate, not sql)
+    creation = await_result(_create, target, message, autogenerate, not sql)
     if as_json:
         show_document("create", document.creation(creation))
     elif sql and creation.revision:
@@ -154,9 +154,9 @@ def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
     """Record a revision without running anything."""
     runner = target.runner(announce)
     if sql:
-        click.echo(anyio.run(_script, runner, Direction.STAMP, revision), nl=False)
+        click.echo(await_result(_script, runner, Direction.STAMP, revision), nl=False)
         return
-    _show_outcome("stamp", anyio.run(runner.stamp, revision), runner, as_json=as_json)
+    _show_outcome("stamp", await_result(runner.stamp, revision), runner, as_json=as_json)
 
 
 @migrate.command()
@@ -166,7 +166,7 @@ def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
 @click.option("-m", "--message", default="", help="What the joint is called.")
 def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: bool) -> None:
     """Join heads with a new revision; all of them when none is named."""
-    path = anyio.run(merge_heads, target.environment, revisions, message)
+    path = await_result(merge_heads, target.environment, revisions, message)
     if as_json:
         show_document("merge", {"path": str(path)})
     else:
@@ -178,7 +178,7 @@ def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: boo
 @json_option
 def check(target: Target, as_json: bool) -> int:
     """Compare the models with what the migrations build; exit 1 when they differ."""
-    found = anyio.run(_check, target)
+    found = await_result(_check, target)
     if as_json:
         show_document("check", {"changes": {dialect: list(changes) for dialect, changes in found}})
     else:
@@ -193,7 +193,7 @@ def check(target: Target, as_json: bool) -> int:
 def snapshot(target: Target, fingerprint: bool, as_json: bool) -> None:
     """Print the schema of the database, a line for every fact."""
     runner = target.runner()
-    found = anyio.run(runner.snapshot)
+    found = await_result(runner.snapshot)
     if as_json:
         show_document("snapshot", document.snapshot(found, runner.address.redacted))
     else:
@@ -206,7 +206,7 @@ def snapshot(target: Target, fingerprint: bool, as_json: bool) -> None:
 @click.option("--against", default="head", show_default=True, metavar="models|head|REV|URL", help="What to expect.")
 def diff(target: Target, against: str, as_json: bool) -> int:
     """Compare the schema of the database with what it should be; exit 1 when they differ."""
-    difference, unmanaged = anyio.run(_diff, target, against)
+    difference, unmanaged = await_result(_diff, target, against)
     against = parse_database_url(against).redacted if "://" in against else against
     if as_json:
         show_document("diff", document.difference(difference, unmanaged, against))
@@ -222,7 +222,7 @@ def diff(target: Target, against: str, as_json: bool) -> int:
 def ledger(target: Target, write: bool, as_json: bool) -> int:
     """Compare the ledger with the revision files; exit 1 when they differ."""
     if write:
-        anyio.run(_write_ledger, target)
+        await_result(_write_ledger, target)
     findings = check_ledger(target.environment, read_history(target.environment))
     if as_json:
         show_document("ledger", {"findings": [document.finding(one) for one in findings]})
@@ -277,7 +277,7 @@ async def _check(target: Target) -> list[tuple[str, tuple[str, ...]]]:
 def _place(target: Target) -> Status | None:
     """Look where the database is; a history can be shown without."""
     try:
-        return anyio.run(target.runner().status)
+        return await_result(target.runner().status)
     except DatabaseUnavailableError as error:
         progress(f"shown without the place of the database: {error}")
         return None

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from tbcv.core.database import Base, DatabaseManager
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import ConfigurationError
+from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.location import AlembicEnvironment, own_environment, read_environment
 from tbcv.migrate.plan import AppliedStep
 from tbcv.migrate.runner import MigrationRunner
@@ -72,6 +73,7 @@ class Target:
             parse_database_url(url),
             self.environment,
             lock_timeout_seconds=settings.lock_timeout_seconds,
+            policy=DdlPolicy(settings.ddl_lock_timeout_seconds, settings.ddl_lock_attempts),
             announce=announce,
         )
 

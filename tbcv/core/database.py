@@ -33,6 +33,7 @@ from tbcv.engine.engines import application_engine
 from tbcv.engine.sqlite import BEGIN_OPTION
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import DatabaseBehindError
+from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.location import own_environment
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
 from tbcv.migrate.runner import MigrationRunner
@@ -343,6 +344,7 @@ class DatabaseManager:
             managed=frozenset(Base.metadata.tables),
             create_all=Base.metadata.create_all,
             lock_timeout_seconds=self.settings.lock_timeout_seconds,
+            policy=DdlPolicy(self.settings.ddl_lock_timeout_seconds, self.settings.ddl_lock_attempts),
             engine=self.engine if self.address.is_memory else None,
             announce=announce,
         )

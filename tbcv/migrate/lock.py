@@ -10,15 +10,19 @@ SQLite: a lock on a file beside the database, which the operating system release
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from filelock import FileLock, Timeout
-from sqlalchemy import text
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tbcv.engine.engines import migration_engine
@@ -28,17 +32,43 @@ from tbcv.errors import LockTimeoutError
 LOCK_KEY = 0x7462_6376_6D69_6772
 """The advisory lock of migrations: 'tbcvmigr' in ASCII. PostgreSQL keeps advisory locks per database."""
 
+WORK_KEY = LOCK_KEY + 1
+"""Held, shared, by every transaction of a migration.
+
+The lock itself goes as soon as its holder dies, and what the holder's other session was doing may still go on.
+"""
+
 _POLL_SECONDS = 0.1
-_HOLDER = text(
-    "SELECT a.pid, a.application_name, a.client_addr, extract(epoch FROM now() - a.xact_start) AS seconds "
-    "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
-    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND (l.classid::bigint << 32 | l.objid::bigint) = :key AND l.objsubid = 1"
+_WATCH_SECONDS = 0.2
+_ACTIVITY = (
+    "SELECT a.pid, a.application_name, a.client_addr, a.state, extract(epoch FROM now() - a.xact_start) AS seconds "
+    "FROM pg_stat_activity a "
 )
+_HOLDER = text(
+    _ACTIVITY + "JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (l.classid::bigint << 32 | l.objid::bigint) IN (:lock, :work) ORDER BY l.objid"
+)
+_BLOCKERS = text(_ACTIVITY + "WHERE a.pid = ANY (pg_blocking_pids(:pid))")
+
+
+class HeldLock:
+    """The migration lock while it is held.
+
+    Attributes:
+        lost: Whether the connection that holds it has died; always False on SQLite, where a process holds it.
+        migrator: The server process that runs the migration, once it is known.
+        blockers: Who the migration last had to wait for, in words; empty if it never had to.
+    """
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.migrator: int | None = None
+        self.blockers = ""
 
 
 @asynccontextmanager
-async def migration_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncIterator[None]:
+async def migration_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncIterator[HeldLock]:
     """Hold the migration lock of a database.
 
     Args:
@@ -49,50 +79,75 @@ async def migration_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncI
         LockTimeoutError: Somebody else held it all that time.
     """
     if address.dialect == "postgresql":
-        async with _advisory_lock(address, timeout_seconds):
-            yield
+        async with _advisory_lock(address, timeout_seconds) as held:
+            yield held
     elif address.sqlite_path is not None:
         async with _file_lock(address.sqlite_path, timeout_seconds):
-            yield
+            yield HeldLock()
     else:
-        yield
+        yield HeldLock()
 
 
 @asynccontextmanager
-async def _advisory_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncIterator[None]:
+async def _advisory_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncIterator[HeldLock]:
     engine = migration_engine(address)
+    held = HeldLock()
     try:
         async with engine.connect() as connection:
-
-            async def take() -> bool:
-                # The server would otherwise end a transaction that idles while a long revision runs.
-                await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-                got = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-                if not got:
-                    await connection.rollback()
-                return bool(got)
-
-            async def holder() -> str:
-                return await _describe_holder(connection)
-
-            await _poll(take, timeout_seconds, holder)
+            await _poll(partial(_take, connection), timeout_seconds, partial(_describe_holder, connection))
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            raw.add_termination_listener(lambda _: setattr(held, "lost", True))
+            # A bare task: it never fails, and a task group would wrap what the caller raises.
+            watcher = asyncio.create_task(_watch(connection, held))
             try:
-                yield
+                yield held
             finally:
                 with anyio.CancelScope(shield=True):
-                    await connection.rollback()
+                    watcher.cancel()
+                    await asyncio.wait([watcher])
+                    with suppress(DBAPIError):
+                        await connection.rollback()
     finally:
         with anyio.CancelScope(shield=True):
             await engine.dispose()
 
 
+async def _take(connection: AsyncConnection) -> bool:
+    """Take the lock, unless somebody has it or a dead holder's work still goes on."""
+    # The server would otherwise end a transaction that idles while a long revision runs.
+    await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    got = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+    if got:
+        # Rolling back to the savepoint gives this lock back: our own work will want it, shared.
+        savepoint = await connection.begin_nested()
+        got = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": WORK_KEY})
+        await savepoint.rollback()
+    if not got:
+        await connection.rollback()
+    return bool(got)
+
+
+async def _watch(connection: AsyncConnection, held: HeldLock) -> None:
+    """Note who the migration waits for, until the lock is released or lost."""
+    with suppress(DBAPIError):
+        while not held.lost:
+            await anyio.sleep(_WATCH_SECONDS)
+            if held.migrator is not None:
+                rows = (await connection.execute(_BLOCKERS, {"pid": held.migrator})).all()
+                held.blockers = "; ".join(_describe(row) for row in rows) or held.blockers
+
+
 async def _describe_holder(connection: AsyncConnection) -> str:
-    row = (await connection.execute(_HOLDER, {"key": LOCK_KEY})).first()
+    row = (await connection.execute(_HOLDER, {"lock": LOCK_KEY, "work": WORK_KEY})).first()
     await connection.rollback()
-    if row is None:
-        return "a migrator that has just finished"
-    who = f"{row.application_name or 'unnamed'}, {row.client_addr or 'local'}"
-    return f"server process {row.pid} ({who}) for {row.seconds:.0f} s"
+    return "a migrator that has just finished" if row is None else _describe(row)
+
+
+def _describe(row: Row[Any]) -> str:
+    """Say who somebody is, without the text of their query, which may hold data."""
+    who = f"{row.application_name or 'unnamed'}, {row.client_addr or 'local'}, {row.state}"
+    return f"server process {row.pid} ({who}) for {row.seconds or 0:.0f} s"
 
 
 @asynccontextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from typing import NoReturn
 
 import anyio
 from alembic.util.exc import CommandError
@@ -16,13 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tbcv.engine.engines import migration_engine, reading_engine
 from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import MigrationError, TbcvError, UpgradeFailedError
-from tbcv.migrate.executor import StepClock, alembic_alone, execute, render
+from tbcv.errors import MigrationError, UpgradeFailedError
+from tbcv.migrate.attempt import Attempt
+from tbcv.migrate.executor import StepClock, alembic_alone, render
 from tbcv.migrate.fresh import create_at_head
+from tbcv.migrate.guard import DdlPolicy, guard, passing
 from tbcv.migrate.history import History, read_history
 from tbcv.migrate.ledger import proven_head
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.lock import migration_lock
+from tbcv.migrate.lock import HeldLock, migration_lock
 from tbcv.migrate.managed import Managed
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
 from tbcv.migrate.preview import (
@@ -47,6 +49,7 @@ class MigrationRunner:
         environment: The revisions and their ``env.py``.
         managed: The tables that belong to the application; None takes every table for one.
         lock_timeout_seconds: How long a run waits for another one.
+        policy: How patient a migration is with other sessions on PostgreSQL.
         create_all: Builds the schema of the models on a connection; None where there are no models.
         engine: The engine to use for everything, for a database in memory, which is gone with its engine.
         announce: Called with each step as it is applied.
@@ -59,6 +62,7 @@ class MigrationRunner:
         *,
         managed: AbstractSet[str] | None = None,
         lock_timeout_seconds: float = 300.0,
+        policy: DdlPolicy | None = None,
         create_all: Callable[[Connection], None] | None = None,
         engine: AsyncEngine | None = None,
         announce: Callable[[AppliedStep], None] | None = None,
@@ -67,6 +71,7 @@ class MigrationRunner:
         self.environment = environment
         self._managed = managed
         self._lock_timeout_seconds = lock_timeout_seconds
+        self._policy = policy or DdlPolicy()
         self._create_all = create_all
         self._engine = engine
         self._announce = announce
@@ -145,12 +150,12 @@ class MigrationRunner:
         if self._create_all is None or proven is None or (await self.status()).state is not State.EMPTY:
             return await self.upgrade()
         with database_errors(self.address):
-            async with migration_lock(self.address, self._lock_timeout_seconds):
+            async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                 if (await self.status()).state is State.EMPTY:
-                    async with self._migrating() as connection:
-                        if await connection.run_sync(create_at_head, self._create_all, self.history().head, proven):
-                            after = await self._read_back(connection)
-                            return Outcome(Direction.CREATE, (), after)
+                    head = self.history().head
+                    async with self._migrating(held) as connection:
+                        if await connection.run_sync(create_at_head, self._create_all, head, proven):
+                            return Outcome(Direction.CREATE, (), await connection.run_sync(read_revisions))
         return await self.upgrade()
 
     async def downgrade(self, target: str) -> Outcome:
@@ -168,10 +173,10 @@ class MigrationRunner:
         plan = Plan(Direction.STAMP, before, target, ())
         with database_errors(self.address):
             async with (
-                migration_lock(self.address, self._lock_timeout_seconds),
-                self._migrating() as connection,
+                migration_lock(self.address, self._lock_timeout_seconds) as held,
+                self._migrating(held) as connection,
             ):
-                return await self._execute(connection, plan)
+                return await self._carry_out(connection, plan, StepClock())
 
     async def script(self, plan: Plan) -> str:
         """Return the SQL of a plan for this database; see `tbcv.migrate.preview`.
@@ -192,7 +197,7 @@ class MigrationRunner:
             engine = migration_engine(address)
             with recorded(engine) as statements:
                 async with self._connection(engine) as connection:
-                    await copy._execute(connection, plan)
+                    await copy._carry_out(connection, plan, StepClock())
             return script_text(plan, statements)
 
     async def plan_stamp(self, target: str) -> Plan:
@@ -211,51 +216,56 @@ class MigrationRunner:
         if not plan.steps:
             return Outcome(direction, plan.current, plan.current)
         with database_errors(self.address):
-            async with migration_lock(self.address, self._lock_timeout_seconds):
-                # Whoever held the lock before may have done it all.
-                plan = self._plan(direction, await self.status(), target if _absolute(target) else plan.destination)
-                if not plan.steps:
-                    return Outcome(direction, plan.current, plan.current)
-                async with self._migrating() as connection:
-                    return await self._execute(connection, plan)
+            async with migration_lock(self.address, self._lock_timeout_seconds) as held:
+                # Whoever held the lock before may have done it all. A relative target means what it meant before.
+                target = target if _absolute(target) else plan.destination
+                clock = StepClock(self._announce)
+                for number in range(1, self._policy.attempts + 1):
+                    plan = self._plan(direction, await self.status(), target)
+                    if not plan.steps:
+                        return Outcome(direction, plan.current, plan.current, tuple(clock.steps))
+                    try:
+                        return await self._attempt(plan, held, clock)
+                    except UpgradeFailedError as error:
+                        await self._pause(error, held, number)
+        raise AssertionError("the last attempt raises")
 
-    async def _execute(self, connection: AsyncConnection, plan: Plan) -> Outcome:
-        clock = StepClock(self._announce)
-        async with alembic_alone():
-            try:
-                await connection.run_sync(execute, self.environment, self.address, plan, clock)
-            except Exception as error:  # a revision may raise anything
-                after = await self._read_back(connection)
-                self._raise_failure(plan, after, error)
-        after = await self._read_back(connection)
-        outcome = Outcome(plan.direction, plan.current, after, tuple(clock.steps))
-        _log.info("%s: %s -> %s", plan.direction, plan.current or "base", after or "base")
-        return outcome
-
-    async def _read_back(self, connection: AsyncConnection) -> tuple[str, ...]:
-        await connection.rollback()
-        return await connection.run_sync(read_revisions)
-
-    def _raise_failure(self, plan: Plan, after: tuple[str, ...], error: Exception) -> NoReturn:
-        history = self.history()
-        upwards = plan.direction is not Direction.DOWNGRADE
-        there = history.ancestors(after)
-        done = [one for one in plan.ids if (one in there) == upwards]
-        left = [one for one in plan.ids if one not in done]
-        if not left:
+    async def _pause(self, error: UpgradeFailedError, held: HeldLock, number: int) -> None:
+        """Wait before another attempt, or raise what made the last one fail."""
+        what = passing(error.__cause__)
+        if not what:
             raise error
-        step = history.revisions[left[0]]
-        why = error.message if isinstance(error, TbcvError) else reason(error)
-        hint = error.hint if isinstance(error, TbcvError) else f"correct {step.path.name} and run it again"
-        verb = "applied" if upwards else "reverted"
-        raise UpgradeFailedError(
-            f"revision {left[0]} ({step.message}) failed and was rolled back: {why}; "
-            f"{verb} before it: {', '.join(done) or 'nothing'}; not begun: {', '.join(left[1:]) or 'nothing'}",
-            applied=done,
-            failed=left[0],
-            remaining=left[1:],
-            hint=hint,
-        ) from error
+        who = held.blockers or "another session"
+        if number == self._policy.attempts:
+            raise UpgradeFailedError(
+                f"{error.message}; {what} in each of {number} attempts, held by {who}",
+                applied=error.applied,
+                failed=error.failed,
+                remaining=error.remaining,
+                hint="end that session, or migrate at a quieter time (TBCV_DDL_LOCK_TIMEOUT_SECONDS)",
+            ) from error
+        pause = min(0.25 * 2 ** (number - 1), 5.0) * random.uniform(0.5, 1.5)  # noqa: S311  # no secret
+        _log.warning(
+            "revision %s was rolled back after %s, held by %s; attempt %d of %d in %.1f s",
+            error.failed,
+            what,
+            who,
+            number + 1,
+            self._policy.attempts,
+            pause,
+        )
+        await anyio.sleep(pause)
+
+    async def _attempt(self, plan: Plan, held: HeldLock, clock: StepClock) -> Outcome:
+        async with self._migrating(held) as connection:
+            return await self._carry_out(connection, plan, clock)
+
+    async def _carry_out(self, connection: AsyncConnection, plan: Plan, clock: StepClock) -> Outcome:
+        attempt = Attempt(self.address, self.environment, self.history(), plan, self._current)
+        return await attempt.run(connection, clock)
+
+    async def _current(self) -> tuple[str, ...]:
+        return (await self.status()).current
 
     async def _offline(self, plan: Plan) -> str:
         async with alembic_alone():
@@ -270,10 +280,13 @@ class MigrationRunner:
         return finish_postgresql_script(sql)
 
     @asynccontextmanager
-    async def _migrating(self) -> AsyncIterator[AsyncConnection]:
+    async def _migrating(self, held: HeldLock) -> AsyncIterator[AsyncConnection]:
         """Connect for a migration: a connection in no transaction, with foreign keys off on SQLite."""
         if self._engine is None:
-            async with self._connection(migration_engine(self.address)) as connection:
+            engine = migration_engine(self.address)
+            if self.address.dialect == "postgresql":
+                guard(engine, held, self._policy)
+            async with self._connection(engine) as connection:
                 yield connection
             return
         async with self._engine.connect() as connection:
