@@ -13,6 +13,7 @@
         ├── LockTimeoutError
         ├── LockLostError
         ├── RevisionInvalidError
+        ├── AdoptionError
         ├── ScratchUnavailableError
         ├── RefusedError
         │   ├── UnversionedDatabaseError
@@ -107,6 +108,12 @@ class LockLostError(MigrationError):
     """The connection that held the migration lock died; the migration stopped before its next statement."""
 
     code = "lock-lost"
+
+
+class AdoptionError(MigrationError):
+    """An unversioned database cannot be adopted without a loss, or is none."""
+
+    code = "adoption"
 
 
 class RevisionInvalidError(MigrationError):

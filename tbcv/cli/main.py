@@ -88,7 +88,10 @@ def _report(error: BaseException, *, as_json: bool) -> int:
                 click.echo(document.dump("error", document.error(error)))
             code = error.exit_code
         case click.ClickException():
-            error.show()
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            where = context.command_path if context else "tbcv"
+            line = " ".join(error.format_message().split()).rstrip(".")
+            click.echo(f"tbcv: {line}; `{where} --help` lists what can be given", err=True)
             code = error.exit_code
         case Interrupted():
             click.echo(f"tbcv: ended by {error}", err=True)

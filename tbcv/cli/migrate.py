@@ -22,13 +22,14 @@ from tbcv.cli.options import (
 )
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
-from tbcv.errors import ConfirmationRequiredError, DatabaseUnavailableError
+from tbcv.errors import AdoptionError, ConfirmationRequiredError, DatabaseUnavailableError
+from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
 from tbcv.migrate.drift import find_difference, find_drift
 from tbcv.migrate.history import read_history
 from tbcv.migrate.ledger import check_ledger, write_ledger
 from tbcv.migrate.losses import Loss, find_losses
-from tbcv.migrate.measure import measure
+from tbcv.migrate.measure import chain_schemas, measure
 from tbcv.migrate.plan import Direction, Outcome, Plan
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.migrate.snapshot import Difference
@@ -93,13 +94,26 @@ def heads(target: Target, as_json: bool) -> int:
     return FINDINGS if len(revisions) > 1 else 0
 
 
+@migrate.command("plan")
+@target_options
+@json_option
+@click.option("-r", "--revision", default="head", show_default=True, help="Where to: head, an id, or +1.")
+def show_plan(target: Target, revision: str, as_json: bool) -> None:
+    """Show what an upgrade would do: its revisions, what they take away, their SQL."""
+    _show_plan(target, revision, as_json=as_json)
+
+
 @migrate.command()
 @target_options
 @json_option
 @sql_option
 @click.option("-r", "--revision", default="head", show_default=True, help="Where to: head, an id, or +1.")
-def upgrade(target: Target, revision: str, sql: bool, as_json: bool) -> None:
+@click.option("--plan", "planned", is_flag=True, help="Show what it would do and change nothing.")
+def upgrade(target: Target, revision: str, sql: bool, planned: bool, as_json: bool) -> None:
     """Apply pending revisions."""
+    if planned:
+        _show_plan(target, revision, as_json=as_json)
+        return
     runner = target.runner(announce)
     if sql:
         click.echo(await_result(_script, runner, Direction.UPGRADE, revision), nl=False)
@@ -123,7 +137,7 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
     losses = await_result(_losses, target, runner, plan)
     if plan.steps:
         progress(terminal.losses(losses, plan.steps, revision))
-        _confirm(plan, yes=yes)
+        _confirm(f"the downgrade to {plan.target}", yes=yes)
     outcome = await_result(runner.downgrade, plan.destination)
     _show_outcome("downgrade", outcome, runner, as_json=as_json, losses=document.losses(losses))
 
@@ -157,6 +171,25 @@ def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
         click.echo(await_result(_script, runner, Direction.STAMP, revision), nl=False)
         return
     _show_outcome("stamp", await_result(runner.stamp, revision), runner, as_json=as_json)
+
+
+@migrate.command()
+@target_options
+@json_option
+@sql_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def adopt(target: Target, yes: bool, sql: bool, as_json: bool) -> None:
+    """Find the revision of a database that records none, and record it."""
+    runner = target.runner(announce)
+    adoption = await_result(_plan_adoption, target, runner)
+    if sql:
+        click.echo(adoption_script(adoption, runner.address.dialect), nl=False)
+        return
+    progress(terminal.adoption(adoption))
+    if adoption.statements and not adoption.refusals:
+        _confirm(f"adopting the database at {adoption.revision}", yes=yes)
+    outcome = await_result(runner.adopt, adoption)
+    _show_outcome("adopt", outcome, runner, as_json=as_json, statements=list(adoption.statements))
 
 
 @migrate.command()
@@ -256,6 +289,15 @@ async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> tuple[
         return await find_losses(runner, plan, scratch)
 
 
+async def _plan_adoption(target: Target, runner: MigrationRunner) -> Adoption:
+    status = await runner.status()
+    if status.state is not State.UNVERSIONED:
+        raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
+    async with ScratchDatabases(target.settings) as scratch:
+        schemas = await chain_schemas(target.environment, scratch, runner.address.dialect)
+    return plan_adoption(await runner.snapshot(), runner.managed(), schemas)
+
+
 async def _create(target: Target, message: str, autogenerate: bool, write: bool) -> Creation:
     async with ScratchDatabases(target.settings) as scratch:
         return await create_revision(
@@ -274,6 +316,17 @@ async def _check(target: Target) -> list[tuple[str, tuple[str, ...]]]:
         return [(one, await find_drift(target.environment, scratch, one, create_all)) for one in scratch.dialects]
 
 
+def _show_plan(target: Target, revision: str, *, as_json: bool) -> None:
+    runner = target.runner()
+    plan = await_result(runner.plan_upgrade, revision)
+    losses = await_result(_losses, target, runner, plan)
+    sql = await_result(runner.script, plan)
+    if as_json:
+        show_document("plan", document.plan(plan, losses, sql, runner.address.redacted))
+    else:
+        show(terminal.plan(plan, losses, sql))
+
+
 def _place(target: Target) -> Status | None:
     """Look where the database is; a history can be shown without."""
     try:
@@ -283,13 +336,13 @@ def _place(target: Target) -> Status | None:
         return None
 
 
-def _confirm(plan: Plan, *, yes: bool) -> None:
+def _confirm(what: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
         raise ConfirmationRequiredError(
-            f"downgrade to {plan.target} needs a confirmation, and there is no terminal to ask on",
-            hint="give --yes once you have read what is lost; nothing was changed",
+            f"{what} needs a confirmation, and there is no terminal to ask on",
+            hint="give --yes once you have read what it does; nothing was changed",
         )
     click.confirm("Go on?", abort=True, err=True)
 

@@ -395,6 +395,8 @@ class DatabaseManager:
         nothing = Outcome(Direction.UPGRADE, status.current, status.current)
         if mode is StartupMigration.OFF or status.state is State.AT_HEAD:
             return Initialization(mode, created=False, outcome=nothing, status=status)
+        if mode is StartupMigration.APPLY and status.state is State.UNVERSIONED:
+            status = await self._adopt(status)
         require_known_place(status)
         if mode is StartupMigration.CHECK:
             raise DatabaseBehindError(
@@ -405,3 +407,11 @@ class DatabaseManager:
         return Initialization(
             mode, created=status.state is State.EMPTY, outcome=outcome, status=await self.migrations.status()
         )
+
+    async def _adopt(self, status: Status) -> Status:
+        """Record the revision that an unversioned database is proven to equal, if there is exactly one."""
+        revision = await self.migrations.recorded_match()
+        if revision is None:
+            return status
+        await self.migrations.stamp(revision)
+        return await self.migrations.status()

@@ -1,9 +1,9 @@
-"""What a downgrade takes away: found by running it on a scratch database, counted in the real one."""
+"""What a plan takes away: found by running it on a scratch database, counted in the real one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, column, func, inspect, select, table
 
@@ -11,8 +11,9 @@ from tbcv.engine.engines import migration_engine, reading_engine
 from tbcv.engine.failures import database_errors
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
-from tbcv.migrate.plan import Plan
+from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
+from tbcv.migrate.status import VERSION_TABLE
 
 Columns = Mapping[str, frozenset[str]]
 
@@ -24,21 +25,23 @@ class Loss:
     Attributes:
         table: The table.
         column: The column; None where the whole table goes.
-        rows: How many rows the table has, or how many of them hold a value in the column.
+        rows: How many rows the table has now, or how many of them hold a value in the column.
+        revision: The step that takes it away.
     """
 
     table: str
     column: str | None
     rows: int
+    revision: str = ""
 
 
 async def find_losses(runner: MigrationRunner, plan: Plan, scratch: ScratchDatabases) -> tuple[Loss, ...]:
-    """Find out what a downgrade drops and how much of it there is.
+    """Find out what a plan drops and how much of it there is.
 
     Args:
-        runner: The database that is to be downgraded.
-        plan: The downgrade.
-        scratch: Where to try it out; the database's own engine where that can be had, else SQLite.
+        runner: The database that the plan is for.
+        plan: Up or down.
+        scratch: Where to try it out; on the database's own engine where that can be had, else on SQLite.
 
     Raises:
         UpgradeFailedError: The chain does not run on the scratch database.
@@ -48,22 +51,40 @@ async def find_losses(runner: MigrationRunner, plan: Plan, scratch: ScratchDatab
         return ()
     dialect = runner.address.dialect if runner.address.dialect in scratch.dialects else "sqlite"
     async with scratch.database(dialect) as address:
-        trial = MigrationRunner(address, runner.environment)
-        for revision in plan.current:
-            await trial.upgrade(revision)
-        before = await _columns(address)
-        await trial.downgrade(plan.destination)
-        after = await _columns(address)
+        gone = await _rehearse(MigrationRunner(address, runner.environment), plan)
+    if not gone:
+        return ()
     with database_errors(runner.address):
         engine = reading_engine(runner.address)
         try:
             async with engine.connect() as connection:
-                return await connection.run_sync(_count, before, after)
+                return await connection.run_sync(_count, gone)
         finally:
             await engine.dispose()
 
 
+async def _rehearse(trial: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
+    """Take the plan's steps one by one, and note what each takes away."""
+    for revision in plan.current:
+        await trial.upgrade(revision)
+    gone: list[Loss] = []
+    before = await _columns(trial.address)
+    for step in plan.steps:
+        if plan.direction is Direction.UPGRADE:
+            await trial.upgrade(step.id)
+        else:
+            await trial.downgrade(step.parents[0] if step.parents else "base")
+        after = await _columns(trial.address)
+        for name in sorted(before):
+            lost = [None] if name not in after else sorted(before[name] - after[name])
+            gone += [Loss(name, column, 0, step.id) for column in lost]
+        before = after
+    return tuple(gone)
+
+
 async def _columns(address: DatabaseURL) -> Columns:
+    if address.sqlite_path is not None and not address.sqlite_path.exists():
+        return {}
     engine = migration_engine(address)
     try:
         async with engine.connect() as connection:
@@ -74,19 +95,18 @@ async def _columns(address: DatabaseURL) -> Columns:
 
 def _read_columns(connection: Connection) -> Columns:
     inspector = inspect(connection)
-    return {name: frozenset(one["name"] for one in inspector.get_columns(name)) for name in inspector.get_table_names()}
+    names = set(inspector.get_table_names()) - {VERSION_TABLE}
+    return {name: frozenset(one["name"] for one in inspector.get_columns(name)) for name in names}
 
 
-def _count(connection: Connection, before: Columns, after: Columns) -> tuple[Loss, ...]:
+def _count(connection: Connection, gone: Sequence[Loss]) -> tuple[Loss, ...]:
+    """Count what there is; what a plan makes and drops again is no loss."""
     present = _read_columns(connection)
-    losses: list[Loss] = []
-    for name in sorted(before.keys() & present.keys()):
-        source = table(name)
-        if name not in after:
-            rows = connection.scalar(select(func.count()).select_from(source))
-            losses.append(Loss(name, None, rows or 0))
+    counted: list[Loss] = []
+    for loss in gone:
+        if loss.table not in present or (loss.column is not None and loss.column not in present[loss.table]):
             continue
-        for gone in sorted((before[name] - after[name]) & present[name]):
-            held = connection.scalar(select(func.count(column(gone))).select_from(source))
-            losses.append(Loss(name, gone, held or 0))
-    return tuple(losses)
+        what = func.count() if loss.column is None else func.count(column(loss.column))
+        rows = connection.scalar(select(what).select_from(table(loss.table)))
+        counted.append(replace(loss, rows=rows or 0))
+    return tuple(counted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import History, read_history
 from tbcv.migrate.ledger import Entry, read_ledger, short
 from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.reconcile import Schema
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import VERSION_TABLE
@@ -47,6 +48,29 @@ async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) ->
         additive = known.additive if known is not None and same else None
         entries.append(replace(made, fingerprints=kept | fingerprints[revision.id], additive=additive))
     return tuple(entries)
+
+
+async def chain_schemas(
+    environment: AlembicEnvironment, scratch: ScratchDatabases, dialect: Dialect
+) -> tuple[Schema, ...]:
+    """Return the schema at every revision, in order, built by the chain in a scratch database.
+
+    Raises:
+        UpgradeFailedError: The chain does not run.
+    """
+    found = []
+    async with scratch.database(dialect) as address:
+        runner = MigrationRunner(address, environment)
+        engine = migration_engine(address)
+        try:
+            for revision in read_history(environment).ordered():
+                await runner.upgrade(revision.id)
+                async with engine.connect() as connection:
+                    snapshot = await connection.run_sync(take_snapshot)
+                    found.append(Schema(revision.id, snapshot, await connection.run_sync(_columns)))
+        finally:
+            await engine.dispose()
+    return tuple(found)
 
 
 async def snapshot_at(
@@ -110,6 +134,13 @@ async def _look(address: DatabaseURL) -> tuple[Snapshot, bool]:
             return await connection.run_sync(take_snapshot), await connection.run_sync(_has_rows)
     finally:
         await engine.dispose()
+
+
+def _columns(connection: Connection) -> Mapping[str, tuple[str, ...]]:
+    inspector = inspect(connection)
+    return {
+        name: tuple(column["name"] for column in inspector.get_columns(name)) for name in inspector.get_table_names()
+    }
 
 
 def _has_rows(connection: Connection) -> bool:

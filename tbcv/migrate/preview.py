@@ -30,17 +30,17 @@ _READS = re.compile(r"\s*(SELECT|EXPLAIN|PRAGMA(?![^=]*=))\b", re.IGNORECASE)
 
 def stamp_script(revisions: Sequence[str]) -> str:
     """Return the SQL that records revisions in a database of either engine, and nothing else."""
-    lines = [
-        "BEGIN;",
-        f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (",
-        "    version_num VARCHAR(32) NOT NULL,",
-        f"    CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)",
-        ");",
+    return "\n".join(["BEGIN;", *stamp_statements(revisions), "COMMIT;"]) + "\n"
+
+
+def stamp_statements(revisions: Sequence[str]) -> list[str]:
+    """Return the statements of `stamp_script` without their transaction."""
+    create = f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (\n    version_num VARCHAR(32) NOT NULL,\n"
+    return [
+        f"{create}    CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)\n);",
         f"DELETE FROM {VERSION_TABLE};",
         *(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ({_literal(one)});" for one in revisions),
-        "COMMIT;",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def finish_postgresql_script(sql: str) -> str:

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tbcv.engine.engines import migration_engine, reading_engine
 from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import MigrationError, UpgradeFailedError
+from tbcv.errors import AdoptionError, MigrationError, UpgradeFailedError
+from tbcv.migrate.adoption import Adoption, adopt, recorded_match
 from tbcv.migrate.attempt import Attempt
 from tbcv.migrate.executor import StepClock, alembic_alone, render
 from tbcv.migrate.fresh import create_at_head
@@ -177,6 +178,26 @@ class MigrationRunner:
                 self._migrating(held) as connection,
             ):
                 return await self._carry_out(connection, plan, StepClock())
+
+    async def adopt(self, adoption: Adoption) -> Outcome:
+        """Adopt an unversioned database as planned.
+
+        Raises:
+            AdoptionError: It records a revision, or the plan would lose something; nothing was changed.
+        """
+        with database_errors(self.address):
+            async with migration_lock(self.address, self._lock_timeout_seconds) as held:
+                status = await self.status()
+                if status.state is not State.UNVERSIONED:
+                    raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
+                async with self._migrating(held) as connection:
+                    await connection.run_sync(adopt, adoption, self.managed())
+                    return Outcome(Direction.STAMP, (), await connection.run_sync(read_revisions))
+
+    async def recorded_match(self) -> str | None:
+        """Return the revision that an unversioned database equals, by the ledger alone; None if in doubt."""
+        found = await self.snapshot()
+        return recorded_match(self.environment, self.history(), found.only(self.managed()))
 
     async def script(self, plan: Plan) -> str:
         """Return the SQL of a plan for this database; see `tbcv.migrate.preview`.

@@ -123,8 +123,7 @@ def require_known_place(status: Status) -> None:
         case State.UNVERSIONED:
             raise UnversionedDatabaseError(
                 f"the database has {len(status.tables)} tables ({_some(status.tables)}) and no revision recorded",
-                hint="compare it with the revisions; if it is exactly the schema of revision REV, run "
-                "`tbcv migrate stamp REV` and then `tbcv migrate upgrade`; nothing was changed",
+                hint="`tbcv migrate adopt` finds the revision that it equals or comes nearest to; nothing was changed",
             )
         case State.AHEAD:
             raise DatabaseAheadError(

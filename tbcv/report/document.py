@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tbcv.errors import TbcvError, UpgradeFailedError
@@ -11,7 +11,7 @@ from tbcv.findings import Finding
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import Revision
 from tbcv.migrate.losses import Loss
-from tbcv.migrate.plan import Outcome
+from tbcv.migrate.plan import Outcome, Plan
 from tbcv.migrate.snapshot import Difference, Snapshot
 from tbcv.migrate.status import Status
 
@@ -82,7 +82,15 @@ def outcome(value: Outcome, database: str) -> Json:
 
 def losses(values: Iterable[Loss]) -> list[Json]:
     """Describe what a downgrade takes away."""
-    return [{"table": one.table, "column": one.column, "rows": one.rows} for one in values]
+    return [{"revision": one.revision, "table": one.table, "column": one.column, "rows": one.rows} for one in values]
+
+
+def plan(value: Plan, lost: Sequence[Loss], sql: str, database: str) -> Json:
+    """Describe what a run would do."""
+    steps = [
+        revision(step) | {"losses": losses(one for one in lost if one.revision == step.id)} for step in value.steps
+    ]
+    return {"database": database, "current": list(value.current), "target": value.target, "steps": steps, "sql": sql}
 
 
 def creation(value: Creation) -> Json:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
+from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
 from tbcv.findings import Finding
+from tbcv.migrate.adoption import Adoption
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.losses import Loss
-from tbcv.migrate.plan import AppliedStep, Direction, Outcome
+from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan
 from tbcv.migrate.snapshot import Difference
 from tbcv.migrate.status import State, Status
 
@@ -89,17 +91,43 @@ def step(value: AppliedStep) -> RenderableType:
 def losses(values: Sequence[Loss], steps: Sequence[Revision], target: str) -> RenderableType:
     """Say what a downgrade reverts and takes away."""
     heading = Text(f"Downgrade to {target} reverts {', '.join(one.id for one in steps)}.", style="bold")
-    if not values:
-        return Group(heading, Text("It drops no table and no column."))
+    return Group(heading, _losses(values) if values else Text("It drops no table and no column."))
+
+
+def _losses(values: Sequence[Loss]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for title in ("lost for good", "name"):
+    for title in ("lost for good", "name", "by"):
         table.add_column(title, no_wrap=True)
     table.add_column("rows", justify="right")
     for one in values:
         what = "table" if one.column is None else "column"
         name = one.table if one.column is None else f"{one.table}.{one.column}"
-        table.add_row(Text(what, style="red"), name, str(one.rows))
-    return Group(heading, table)
+        table.add_row(Text(what, style="red"), name, one.revision, str(one.rows))
+    return table
+
+
+def plan(value: Plan, lost: Sequence[Loss], sql: str) -> RenderableType:
+    """Say what a run would do, what it would take away, and with which SQL."""
+    if not value.steps:
+        return Text(f"nothing to do: the database is at {', '.join(value.current) or 'base'}", style="green")
+    lines: list[RenderableType] = [revisions(value.steps, None), Text()]
+    lines.append(_losses(lost) if lost else Text("It drops no table and no column.", style="green"))
+    return Group(*lines, Text(), Syntax(sql, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
+
+
+def adoption(value: Adoption) -> RenderableType:
+    """Say which revision an unversioned database equals, or how it comes to equal one."""
+    if value.equals:
+        return Text(f"The schema equals that of revision {', '.join(value.equals)}.", style="bold")
+    lines: list[RenderableType] = [
+        Text(f"The schema comes nearest to revision {value.revision}, from which it differs in:", style="bold"),
+        difference(value.difference, (), value.revision),
+    ]
+    if value.statements:
+        lines.append(Text("These statements make them equal and keep every row:", style="bold"))
+        lines += [Text(f"  {statement};") for statement in value.statements]
+    lines += [Text(f"refused: {one}", style="red") for one in value.refusals]
+    return Group(*lines)
 
 
 def creation(value: Creation) -> RenderableType:
