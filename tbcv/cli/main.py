@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -53,6 +54,10 @@ def tbcv(debug: bool) -> None:  # read by `run`
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A stream that cannot take an arrow, as a pipe on Windows, gets a question mark instead of a failure.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(tbcv, sys.argv[1:]))
 
 

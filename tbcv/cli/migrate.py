@@ -70,8 +70,12 @@ def current(target: Target, verbose: bool, as_json: bool, check: bool) -> int:
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="Show whole descriptions and file names.")
 @click.option("-r", "--range", "limits", metavar="FROM:TO", help="As in base:head; either end may be left out.")
-def history(target: Target, verbose: bool, limits: str | None, as_json: bool) -> None:
+@click.option("--applied", is_flag=True, help="Show who migrated the database instead, and how it ended.")
+def history(target: Target, verbose: bool, limits: str | None, applied: bool, as_json: bool) -> None:
     """List the revisions, newest first, and mark where the database is."""
+    if applied:
+        _show_journal(target, as_json=as_json)
+        return
     place = _place(target)
     revisions = read_history(target.environment).between(limits or ":", place.current if place else ())
     if as_json:
@@ -325,6 +329,14 @@ def _show_plan(target: Target, revision: str, *, as_json: bool) -> None:
         show_document("plan", document.plan(plan, losses, sql, runner.address.redacted))
     else:
         show(terminal.plan(plan, losses, sql))
+
+
+def _show_journal(target: Target, *, as_json: bool) -> None:
+    entries = await_result(target.runner().entries)
+    if as_json:
+        show_document("journal", document.journal(entries))
+    else:
+        show(terminal.journal(entries))
 
 
 def _place(target: Target) -> Status | None:

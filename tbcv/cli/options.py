@@ -44,8 +44,8 @@ class Target:
 
     @property
     def settings(self) -> Settings:
-        """The settings, the command line's database included."""
-        return Settings.from_env(database_url=self.database_url)
+        """The settings; a database of the command line wins over both that the environment can name."""
+        return Settings.from_env(database_url=self.database_url, migration_database_url=self.database_url)
 
     @property
     def environment(self) -> AlembicEnvironment:

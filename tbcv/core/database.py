@@ -347,6 +347,7 @@ class DatabaseManager:
             policy=DdlPolicy(self.settings.ddl_lock_timeout_seconds, self.settings.ddl_lock_attempts),
             engine=self.engine if self.address.is_memory else None,
             announce=announce,
+            journal=True,
         )
         self._reading = async_sessionmaker(self.engine, expire_on_commit=False)
         # A transaction that will write takes SQLite's write lock when it begins: one that reads first could

@@ -107,7 +107,7 @@ def execute(
             command.upgrade(config, plan.destination)
         case Direction.DOWNGRADE:
             command.downgrade(config, plan.destination)
-        case Direction.STAMP:
+        case _:
             command.stamp(config, plan.target, purge=True)
 
 
@@ -121,7 +121,7 @@ def render(environment: AlembicEnvironment, address: DatabaseURL, plan: Plan) ->
             command.upgrade(config, f"{start}:{plan.destination}", sql=True)
         case Direction.DOWNGRADE:
             command.downgrade(config, f"{start}:{plan.destination}", sql=True)
-        case Direction.STAMP:
+        case _:
             raise AssertionError("a stamp is written by tbcv.migrate.preview")
     return output.getvalue()
 

@@ -10,12 +10,13 @@ from tbcv.migrate.history import History, Revision
 
 
 class Direction(StrEnum):
-    """Which way a plan goes; ``create`` builds an empty database from the models."""
+    """Which way a plan goes; ``create`` builds from the models, ``adopt`` and ``stamp`` record a revision."""
 
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     CREATE = "create"
+    ADOPT = "adopt"
 
 
 @dataclass(frozen=True, slots=True)

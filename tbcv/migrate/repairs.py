@@ -58,7 +58,10 @@ class Repairs:
         key = _KEYS.get(table, "id")
         to = to.replace("CURRENT_TIMESTAMP", self._now)
         before, after = self._document({column: column}), self._document({column: to})
-        count = self._record("repaired", table, column, key, before, after, reason, f"{table} WHERE {where}")
+        source = f"{table} WHERE {where}"
+        count = self._record(
+            "repaired", table, column, key=key, before=before, after=after, reason=reason, source=source
+        )
         self._execute(f"UPDATE {table} SET {column} = {to} WHERE {where}")
         if count:
             _log.warning("revision %s: repaired %s.%s in %d rows: %s", self._revision, table, column, count, reason)
@@ -92,7 +95,10 @@ class Repairs:
         reason = f"rows of {child} refer to it and it was missing"
         values = {name: value.replace("CURRENT_TIMESTAMP", self._now) for name, value in values.items()}
         empty, present = self._document({"id": "NULL"}), self._document({"id": "id", **values})
-        count = self._record("recovered", parent, "id", "id", empty, present, reason, f"({missing}) AS missing")
+        source = f"({missing}) AS missing"
+        count = self._record(
+            "recovered", parent, "id", key="id", before=empty, after=present, reason=reason, source=source
+        )
         names, expressions = ", ".join(values), ", ".join(values.values())
         self._execute(f"INSERT INTO {parent} (id, {names}) SELECT id, {expressions} FROM ({missing}) AS missing")
         if count:
@@ -125,6 +131,7 @@ class Repairs:
         action: str,
         table: str,
         column: str,
+        *,
         key: str,
         before: str,
         after: str,

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 import anyio
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.engines import migration_engine, reading_engine
 from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import AdoptionError, MigrationError, UpgradeFailedError
+from tbcv.errors import (
+    AdoptionError,
+    LockLostError,
+    LockTimeoutError,
+    MigrationError,
+    RefusedError,
+    TbcvError,
+    UpgradeFailedError,
+)
 from tbcv.migrate.adoption import Adoption, adopt, recorded_match
 from tbcv.migrate.attempt import Attempt
 from tbcv.migrate.executor import StepClock, alembic_alone, render
 from tbcv.migrate.fresh import create_at_head
 from tbcv.migrate.guard import DdlPolicy, guard, passing
 from tbcv.migrate.history import History, read_history
+from tbcv.migrate.journal import Entry, read_entries, write_entry
 from tbcv.migrate.ledger import proven_head
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import HeldLock, migration_lock
@@ -42,6 +54,16 @@ from tbcv.migrate.status import State, Status, empty_status, read_revisions, rea
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Trace:
+    """What a run leaves for the journal while it goes on."""
+
+    clock: StepClock
+    known: bool = False
+    before: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+
+
 class MigrationRunner:
     """The migrations of one database.
 
@@ -54,6 +76,7 @@ class MigrationRunner:
         create_all: Builds the schema of the models on a connection; None where there are no models.
         engine: The engine to use for everything, for a database in memory, which is gone with its engine.
         announce: Called with each step as it is applied.
+        journal: Whether runs are written down in the database.
     """
 
     def __init__(
@@ -67,6 +90,7 @@ class MigrationRunner:
         create_all: Callable[[Connection], None] | None = None,
         engine: AsyncEngine | None = None,
         announce: Callable[[AppliedStep], None] | None = None,
+        journal: bool = False,
     ) -> None:
         self.address = address
         self.environment = environment
@@ -76,6 +100,7 @@ class MigrationRunner:
         self._create_all = create_all
         self._engine = engine
         self._announce = announce
+        self._journal = journal
 
     def history(self) -> History:
         """Read the revisions on disk.
@@ -150,14 +175,21 @@ class MigrationRunner:
         proven = proven_head(self.environment, self.history(), self.address.dialect)
         if self._create_all is None or proven is None or (await self.status()).state is not State.EMPTY:
             return await self.upgrade()
-        with database_errors(self.address):
-            async with migration_lock(self.address, self._lock_timeout_seconds) as held:
-                if (await self.status()).state is State.EMPTY:
-                    head = self.history().head
-                    async with self._migrating(held) as connection:
-                        if await connection.run_sync(create_at_head, self._create_all, head, proven):
-                            return Outcome(Direction.CREATE, (), await connection.run_sync(read_revisions))
-        return await self.upgrade()
+        async with self._journaled(Direction.CREATE) as trace:
+            with database_errors(self.address):
+                async with migration_lock(self.address, self._lock_timeout_seconds) as held:
+                    trace.outcome = await self._create(self._create_all, proven, held)
+        return trace.outcome or await self.upgrade()
+
+    async def _create(
+        self, create_all: Callable[[Connection], None], fingerprint: str, held: HeldLock
+    ) -> Outcome | None:
+        if (await self.status()).state is not State.EMPTY:
+            return None
+        async with self._migrating(held) as connection:
+            if not await connection.run_sync(create_at_head, create_all, self.history().head, fingerprint):
+                return None
+            return Outcome(Direction.CREATE, (), await connection.run_sync(read_revisions))
 
     async def downgrade(self, target: str) -> Outcome:
         """Revert revisions down to a target; raises as `upgrade`."""
@@ -170,14 +202,13 @@ class MigrationRunner:
             RevisionNotFoundError: There is no such revision.
         """
         self.history().resolve(target)
-        before = (await self.status()).current
-        plan = Plan(Direction.STAMP, before, target, ())
-        with database_errors(self.address):
-            async with (
-                migration_lock(self.address, self._lock_timeout_seconds) as held,
-                self._migrating(held) as connection,
-            ):
-                return await self._carry_out(connection, plan, StepClock())
+        async with self._journaled(Direction.STAMP) as trace:
+            trace.before = (await self.status()).current
+            plan = Plan(Direction.STAMP, trace.before, target, ())
+            with database_errors(self.address):
+                async with migration_lock(self.address, self._lock_timeout_seconds) as held:
+                    trace.outcome = await self._attempt(plan, held, trace.clock)
+            return trace.outcome
 
     async def adopt(self, adoption: Adoption) -> Outcome:
         """Adopt an unversioned database as planned.
@@ -185,14 +216,17 @@ class MigrationRunner:
         Raises:
             AdoptionError: It records a revision, or the plan would lose something; nothing was changed.
         """
-        with database_errors(self.address):
-            async with migration_lock(self.address, self._lock_timeout_seconds) as held:
-                status = await self.status()
-                if status.state is not State.UNVERSIONED:
-                    raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
-                async with self._migrating(held) as connection:
-                    await connection.run_sync(adopt, adoption, self.managed())
-                    return Outcome(Direction.STAMP, (), await connection.run_sync(read_revisions))
+        async with self._journaled(Direction.ADOPT) as trace:
+            with database_errors(self.address):
+                async with migration_lock(self.address, self._lock_timeout_seconds) as held:
+                    status = await self.status()
+                    if status.state is not State.UNVERSIONED:
+                        raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
+                    async with self._migrating(held) as connection:
+                        await connection.run_sync(adopt, adoption, self.managed())
+                        after = await connection.run_sync(read_revisions)
+            trace.outcome = Outcome(Direction.ADOPT, (), after)
+            return trace.outcome
 
     async def recorded_match(self) -> str | None:
         """Return the revision that an unversioned database equals, by the ledger alone; None if in doubt."""
@@ -233,23 +267,79 @@ class MigrationRunner:
         return planned(history, status.current, target)
 
     async def _run(self, direction: Direction, target: str) -> Outcome:
-        plan = self._plan(direction, await self.status(), target)
-        if not plan.steps:
-            return Outcome(direction, plan.current, plan.current)
-        with database_errors(self.address):
-            async with migration_lock(self.address, self._lock_timeout_seconds) as held:
-                # Whoever held the lock before may have done it all. A relative target means what it meant before.
-                target = target if _absolute(target) else plan.destination
-                clock = StepClock(self._announce)
-                for number in range(1, self._policy.attempts + 1):
-                    plan = self._plan(direction, await self.status(), target)
-                    if not plan.steps:
-                        return Outcome(direction, plan.current, plan.current, tuple(clock.steps))
-                    try:
-                        return await self._attempt(plan, held, clock)
-                    except UpgradeFailedError as error:
-                        await self._pause(error, held, number)
+        async with self._journaled(direction) as trace:
+            status = await self.status()
+            require_known_place(status)
+            trace.before, trace.known = status.current, True
+            plan = self._plan(direction, status, target)
+            if not plan.steps:
+                return Outcome(direction, plan.current, plan.current)
+            with database_errors(self.address):
+                async with migration_lock(self.address, self._lock_timeout_seconds) as held:
+                    # A relative target means what it meant before somebody else held the lock.
+                    target = target if _absolute(target) else plan.destination
+                    outcome = await self._try(direction, target, held, trace.clock)
+            trace.outcome = replace(outcome, before=plan.current)
+            return trace.outcome
+
+    async def _try(self, direction: Direction, target: str, held: HeldLock, clock: StepClock) -> Outcome:
+        """Attempt until it succeeds, or fails for a reason that does not pass; plan anew each time."""
+        for number in range(1, self._policy.attempts + 1):
+            plan = self._plan(direction, await self.status(), target)
+            if not plan.steps:
+                return Outcome(direction, plan.current, plan.current, tuple(clock.steps))
+            try:
+                return await self._attempt(plan, held, clock)
+            except UpgradeFailedError as error:
+                await self._pause(error, held, number)
         raise AssertionError("the last attempt raises")
+
+    @asynccontextmanager
+    async def _journaled(self, direction: Direction) -> AsyncIterator[_Trace]:
+        """Write down how a run ended, unless it had nothing to do.
+
+        A database whose place among the revisions is unknown, or that was only asked for wrongly, is not written to.
+        """
+        trace = _Trace(StepClock(self._announce))
+        ended, why = "", ""
+        try:
+            yield trace
+            ended = "done" if trace.outcome is not None else ""
+        except (RefusedError, UpgradeFailedError, LockTimeoutError, LockLostError) as error:
+            if trace.known:
+                ended, why = "refused" if isinstance(error, RefusedError) else "failed", str(error)
+            raise
+        except asyncio.CancelledError:
+            ended = "interrupted" if trace.known else ""
+            raise
+        finally:
+            if self._journal and ended:
+                with anyio.CancelScope(shield=True):
+                    await self._write(trace, direction, ended, why)
+
+    async def _write(self, trace: _Trace, direction: Direction, ended: str, why: str) -> None:
+        outcome = trace.outcome
+        try:
+            after = outcome.after if outcome is not None else await self._current()
+            way = direction if outcome is None else outcome.direction
+            entry = Entry(way, ended, trace.before, after, tuple(trace.clock.steps), why)
+            async with self._migrating(HeldLock()) as connection:
+                await connection.run_sync(write_entry, entry)
+        except (SQLAlchemyError, OSError, TbcvError) as error:
+            _log.warning("the journal could not be written: %s", reason(error))
+
+    async def entries(self) -> tuple[Entry, ...]:
+        """Read the journal of the database, newest first.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be read.
+        """
+        path = self.address.sqlite_path
+        with database_errors(self.address):
+            if path is not None and (not path.exists() or path.stat().st_size == 0):
+                return ()
+            async with self._connection(self._engine or reading_engine(self.address)) as connection:
+                return await connection.run_sync(read_entries)
 
     async def _pause(self, error: UpgradeFailedError, held: HeldLock, number: int) -> None:
         """Wait before another attempt, or raise what made the last one fail."""

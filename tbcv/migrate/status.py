@@ -65,6 +65,12 @@ class Status:
             case _:
                 return str(self.state)
 
+    def has(self, revision: str) -> bool | None:
+        """Whether the database has a revision of the history; None where its place is unknown."""
+        if self.state in (State.UNVERSIONED, State.AHEAD, State.DIVERGED):
+            return None
+        return revision not in self.pending
+
 
 def read_status(connection: Connection, history: History, managed: AbstractSet[str] | None) -> Status:
     """Look at a database.

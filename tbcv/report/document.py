@@ -10,6 +10,7 @@ from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import Revision
+from tbcv.migrate.journal import Entry
 from tbcv.migrate.losses import Loss
 from tbcv.migrate.plan import Outcome, Plan
 from tbcv.migrate.snapshot import Difference, Snapshot
@@ -57,14 +58,32 @@ def revision(value: Revision) -> Json:
 
 
 def history(revisions: Iterable[Revision], place: Status | None) -> Json:
-    """Describe revisions and which of them a database has."""
-    pending = set(place.pending) if place else set()
+    """Describe revisions and which of them a database has; ``applied`` is null where that is unknown."""
     return {
         "current": list(place.current) if place else None,
         "state": str(place.state) if place else None,
-        "revisions": [
-            revision(one) | ({"applied": one.id not in pending} if place else {"applied": None}) for one in revisions
-        ],
+        "revisions": [revision(one) | {"applied": place.has(one.id) if place else None} for one in revisions],
+    }
+
+
+def journal(entries: Iterable[Entry]) -> Json:
+    """Describe who migrated a database, newest first."""
+    return {
+        "runs": [
+            {
+                "at": one.at.isoformat() if one.at else None,
+                "direction": str(one.direction),
+                "ended": one.ended,
+                "before": list(one.before),
+                "after": list(one.after),
+                "steps": [{"revision": step.id, "seconds": step.seconds} for step in one.steps],
+                "reason": one.reason,
+                "who": one.who,
+                "host": one.host,
+                "version": one.version,
+            }
+            for one in entries
+        ]
     }
 
 

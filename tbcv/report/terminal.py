@@ -13,6 +13,7 @@ from tbcv.findings import Finding
 from tbcv.migrate.adoption import Adoption
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
+from tbcv.migrate.journal import Entry
 from tbcv.migrate.losses import Loss
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan
 from tbcv.migrate.snapshot import Difference
@@ -62,13 +63,36 @@ def revisions(values: Sequence[Revision], place: Status | None, *, verbose: bool
     return table
 
 
+def journal(entries: Sequence[Entry]) -> RenderableType:
+    """List who migrated the database."""
+    if not entries:
+        return Text("no run is recorded in this database")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in ("when (UTC)", "what", "from", "to", "seconds", "ended", "who", "release"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for one in entries:
+        table.add_row(
+            f"{one.at:%Y-%m-%d %H:%M:%S}",
+            one.direction,
+            ", ".join(one.before) or "base",
+            ", ".join(one.after) or "base",
+            f"{sum(step.seconds for step in one.steps):.2f}",
+            Text(one.ended, style="green" if one.ended == "done" else "red"),
+            f"{one.who}@{one.host}",
+            one.version,
+            one.reason,
+        )
+    return table
+
+
 def outcome(value: Outcome) -> RenderableType:
     """Say what a run did."""
     after = ", ".join(value.after) or "base"
     if value.direction is Direction.CREATE:
         return Text(f"created at {after} from the models, which equal the migrations", style="green")
-    if value.direction is Direction.STAMP:
-        return Text(f"stamped {after}", style="green")
+    if value.direction in (Direction.STAMP, Direction.ADOPT):
+        return Text(f"recorded {after}", style="green")
     if not value.applied:
         return Text(f"nothing to do: the database is at {after}", style="green")
     seconds = sum(step.seconds for step in value.applied)
@@ -193,8 +217,10 @@ def _named(ids: Sequence[str], history: History) -> str:
 
 
 def _applied(revision: Revision, place: Status) -> Text:
-    if place.state in (State.AHEAD, State.DIVERGED, State.UNVERSIONED):
-        return Text("unknown", style="dim")
-    if revision.id in place.pending:
-        return Text("pending", style="yellow")
-    return Text("applied", style="green")
+    match place.has(revision.id):
+        case None:
+            return Text("unknown", style="dim")
+        case True:
+            return Text("applied", style="green")
+        case False:
+            return Text("pending", style="yellow")
