@@ -37,24 +37,24 @@ def upgrade() -> None:
                 table,
                 column,
                 to=f"'{member.upper()}'",
-                where=f"lower({column}) = '{alias}'",
+                where=f"{_lower(column)} = '{alias}'",
                 reason=f"{alias} means {member}",
             )
         repairs.change(
             table,
             column,
-            to=f"upper({column})",
-            where=f"{column} <> upper({column}) AND lower({column}) IN {_sql(members)}",
+            to=_upper(column),
+            where=f"{column} <> {_upper(column)} AND {_lower(column)} IN {_sql(members)}",
             reason="it was not in upper case",
         )
         repairs.change(
             table,
             column,
             to=f"'{unknown.upper()}'",
-            where=f"lower({column}) NOT IN {_sql(members)}",
+            where=f"{_lower(column)} NOT IN {_sql(members)}",
             reason="it was no member of the enumeration",
         )
-        op.execute(f"UPDATE {table} SET {column} = lower({column})")
+        op.execute(f"UPDATE {table} SET {column} = {_lower(column)}")
         with op.batch_alter_table(table) as batch:
             batch.create_check_constraint(op.f(f"ck_{table}_{column}"), f"{column} IN {_sql(members)}")
 
@@ -64,10 +64,23 @@ def downgrade() -> None:
     for table, column, _members, _unknown, _aliases in reversed(ENUMERATIONS):
         with op.batch_alter_table(table) as batch:
             batch.drop_constraint(op.f(f"ck_{table}_{column}"), type_="check")
-        op.execute(f"UPDATE {table} SET {column} = upper({column})")
+        op.execute(f"UPDATE {table} SET {column} = {_upper(column)}")
         repairs.undo(table, column)
     repairs.forget()
 
 
 def _sql(members: tuple[str, ...]) -> str:
     return "(" + ", ".join(f"'{member}'" for member in members) + ")"
+
+
+def _lower(column: str) -> str:
+    return f"lower({column}{_ascii()})"
+
+
+def _upper(column: str) -> str:
+    return f"upper({column}{_ascii()})"
+
+
+def _ascii() -> str:
+    # In a Turkish database the lower case of PENDING is no pending; SQLite knows no locale.
+    return "" if op.get_context().dialect.name == "sqlite" else ' COLLATE "C"'

@@ -93,7 +93,7 @@ class Chain:
         """Return the rows of a table by their keys."""
         key = KEYS.get(table, "id")
         found = await self.fetch(f"SELECT * FROM {table}")
-        rows = {_identity(row[key]): row for row in found}
+        rows = {identity(row[key]): row for row in found}
         assert len(rows) == len(found)
         return rows
 
@@ -107,9 +107,7 @@ class Chain:
 
     async def records(self, revision: str) -> list[Row]:
         """Return the audit records of a revision's repairs, in the order of their ids."""
-        return await self.fetch(
-            f"SELECT * FROM audit_logs WHERE actor = 'migration {revision}' ORDER BY id"
-        )
+        return await self.fetch(f"SELECT * FROM audit_logs WHERE actor = 'migration {revision}' ORDER BY id")
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_SQLite | _PostgreSQL]:
@@ -143,7 +141,8 @@ def exact(rows: object) -> object:
     return repr(rows)
 
 
-def _identity(key: object) -> str:
+def identity(key: object) -> str:
+    """Return the key of a row as text: what is no text, which SQLite admits as a key, as Python spells it."""
     return key if isinstance(key, str) else repr(key)
 
 
