@@ -31,7 +31,7 @@ async def look(database: DatabaseManager) -> Status:
         BrokenHistoryError: The revisions on disk form no history.
     """
     status = await database.migrations.status()
-    if database.migrations.address is not database.address:
+    if database.migrations.address != database.address:
         with database_errors(database.address):
             async with database.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import logging.config
 import os
-import signal
 import socket
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
+import anyio
 from pydantic import SecretStr
 
-from tbcv.api.startup import initialized_database
+from tbcv.api.startup import initialize
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import ConfigurationError
 from tbcv.settings import Settings, environment_name
@@ -21,10 +21,23 @@ from tbcv.settings import Settings, environment_name
 _EXTRA = ("fastapi", "jinja2", "uvicorn")
 
 
+class Run(Protocol):
+    """Runs an asynchronous function to its end, as `anyio.run` does."""
+
+    def __call__(self, function: Callable[[Settings], Awaitable[None]], settings: Settings, /) -> None:
+        """Run it with its argument."""
+
+
 def serve(
-    settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, reload: bool = False, workers: int = 1
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    reload: bool = False,
+    workers: int = 1,
+    run: Run = anyio.run,
 ) -> None:
-    """Initialize the database, then serve the API until a signal ends it; call it in the main thread.
+    """Initialize the database, then serve the API until a signal ends it.
 
     The database is initialized here and not only in the lifespan, because here a failure ends the process:
     supervisors start dying workers anew.
@@ -35,11 +48,11 @@ def serve(
         port: The port to listen on; 0 takes a free one.
         reload: Start anew when a source file changes.
         workers: The number of processes.
+        run: Runs the initialization, and knows what a signal does to it; later uvicorn does.
 
     Raises:
         ConfigurationError: The extra is not installed, the address is taken, or the options exclude each other.
-        TbcvError: As `tbcv.api.startup.initialized_database`.
-        KeyboardInterrupt: A signal came before anything was served; a migration under way was rolled back.
+        TbcvError: As `tbcv.api.startup.initialize`.
     """
     require_extra()
     require_one_process(settings, reload=reload, workers=workers)
@@ -49,7 +62,7 @@ def serve(
 
     log_config = logging_with_tbcv(LOGGING_CONFIG)
     logging.config.dictConfig(log_config)
-    _initialize(settings)
+    run(initialize, settings)
     os.environ.update(environment_of(settings))
     uvicorn.run(
         "tbcv.api.app:create_app",
@@ -126,17 +139,3 @@ def environment_of(settings: Settings) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
-
-
-def _initialize(settings: Settings) -> None:
-    async def once() -> None:
-        async with initialized_database(settings):
-            pass
-
-    # Without this, SIGTERM would end the process in the middle of a revision, and not cancel it as Ctrl-C does.
-    # Later uvicorn handles both.
-    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        asyncio.run(once())
-    finally:
-        signal.signal(signal.SIGTERM, previous)

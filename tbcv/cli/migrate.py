@@ -41,7 +41,7 @@ FINDINGS = 1
 
 @click.group()
 @click.option("--database-url", metavar="URL", help="The database; DATABASE_URL otherwise.")
-@click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Another alembic.ini.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="Another alembic.ini.")
 @click.pass_context
 def migrate(context: click.Context, database_url: str | None, config: Path | None) -> None:
     """Look at and change the schema of the database."""
@@ -120,7 +120,7 @@ def upgrade(target: Target, revision: str, sql: bool, planned: bool, as_json: bo
         return
     runner = target.runner(announce)
     if sql:
-        click.echo(await_result(_script, runner, Direction.UPGRADE, revision), nl=False)
+        _show_script(runner, Direction.UPGRADE, revision, as_json=as_json)
         return
     _show_outcome("upgrade", await_result(runner.upgrade, revision), runner, as_json=as_json)
 
@@ -135,7 +135,7 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
     """Revert revisions, after saying what will be lost."""
     runner = target.runner(announce)
     if sql:
-        click.echo(await_result(_script, runner, Direction.DOWNGRADE, revision), nl=False)
+        _show_script(runner, Direction.DOWNGRADE, revision, as_json=as_json)
         return
     plan = await_result(runner.plan_downgrade, revision)
     losses = await_result(_losses, target, runner, plan)
@@ -172,7 +172,7 @@ def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
     """Record a revision without running anything."""
     runner = target.runner(announce)
     if sql:
-        click.echo(await_result(_script, runner, Direction.STAMP, revision), nl=False)
+        _show_script(runner, Direction.STAMP, revision, as_json=as_json)
         return
     _show_outcome("stamp", await_result(runner.stamp, revision), runner, as_json=as_json)
 
@@ -279,13 +279,22 @@ async def _write_ledger(target: Target) -> None:
         write_ledger(target.environment, await measure(target.environment, scratch))
 
 
-async def _script(runner: MigrationRunner, direction: Direction, revision: str) -> str:
+def _show_script(runner: MigrationRunner, direction: Direction, revision: str, *, as_json: bool) -> None:
+    plan, sql = await_result(_script, runner, direction, revision)
+    if as_json:
+        show_document("script", document.script(plan, sql, runner.address.redacted))
+    else:
+        click.echo(sql, nl=False)
+
+
+async def _script(runner: MigrationRunner, direction: Direction, revision: str) -> tuple[Plan, str]:
     plans = {
         Direction.UPGRADE: runner.plan_upgrade,
         Direction.DOWNGRADE: runner.plan_downgrade,
         Direction.STAMP: runner.plan_stamp,
     }
-    return await runner.script(await plans[direction](revision))
+    plan = await plans[direction](revision)
+    return plan, await runner.script(plan)
 
 
 async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
@@ -351,12 +360,13 @@ def _place(target: Target) -> Status | None:
 def _confirm(what: str, *, yes: bool) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfirmationRequiredError(
             f"{what} needs a confirmation, and there is no terminal to ask on",
             hint="give --yes once you have read what it does; nothing was changed",
         )
-    click.confirm("Go on?", abort=True, err=True)
+    if not click.confirm("Go on?", err=True):
+        raise ConfirmationRequiredError(f"{what} was declined", hint="nothing was changed")
 
 
 def _show_outcome(

@@ -85,7 +85,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "-c",
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path),
         help="The alembic.ini of another environment.",
     )
     @click.pass_context
@@ -142,9 +142,11 @@ def log_to_stderr() -> None:
 
 def _print(renderable: RenderableType, stream: TextIO) -> None:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
-    console = Console(file=stream, width=width, highlight=False)
+    # What is printed names files, hosts and messages, whose brackets and colons are no markup.
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
-        console.print(renderable)
+        # Only a terminal wraps sentences; tables keep to the width everywhere.
+        console.print(renderable, soft_wrap=not stream.isatty())
     # Tables pad their last column, which shows when a line is selected or compared.
     stream.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
     stream.flush()

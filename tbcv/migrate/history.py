@@ -105,7 +105,7 @@ class History:
         """
         _require_name(target)
         steps = tuple(reversed(self._walk(target, tuple(current) or BASE)))
-        if not steps and not set(self.resolve_above(target, current)) <= set(current):
+        if not steps and current and not self._reached(target) & set(current):
             raise RefusedError(
                 f"revision {target} lies below the database, which is at {', '.join(current)}",
                 hint=f"an upgrade only goes up; to go back: `tbcv migrate downgrade -r {target}`",
@@ -140,6 +140,11 @@ class History:
             MultipleHeadsError: ``head`` does not say which.
         """
         _require_name(target)
+        if target[0] in "+-":
+            raise RevisionNotFoundError(
+                f"{target} is relative, and there is nothing here that it could count from",
+                hint="name the revision; `tbcv migrate history` lists them all",
+            )
         with _translated(target, self):
             found = self._map.get_revisions(target)
         return tuple(one.revision for one in found if isinstance(one, AlembicRevision))
@@ -159,8 +164,10 @@ class History:
         if not colon or ":" in upper:
             raise ConfigurationError(f"{limits!r} is no range", hint="write FROM:TO, as in base:head or 003:current")
         here = tuple(one for one in current if one in self.revisions)
-        top = here or BASE if upper == "current" else upper or "heads"
-        bottom = here or BASE if lower == "current" else lower or BASE
+        # Alembic counts from a single name only.
+        place = here[0] if len(here) == 1 else here or BASE
+        top = place if upper == "current" else upper or "heads"
+        bottom = place if lower == "current" else lower or BASE
         if top == BASE:
             return ()
         steps = self._walk(top, bottom, inclusive=True)
@@ -180,9 +187,11 @@ class History:
                 ]
         return frozenset(seen)
 
-    def resolve_above(self, target: str, current: Sequence[str]) -> tuple[str, ...]:
-        """Return the ids of an upgrade's target; a relative one that leads nowhere is where the database is."""
-        return tuple(current) if "+" in target else self.resolve(target)
+    def _reached(self, target: str) -> set[str]:
+        """Return the ids at which an upgrade to a target ends."""
+        if target != BASE and "+" in target:
+            return {one.revision for one in self._walk(target, BASE)[:1]}
+        return set(self.resolve(target))
 
     @cached_property
     def _map(self) -> RevisionMap:
@@ -232,12 +241,19 @@ def read_history(environment: AlembicEnvironment) -> History:
                 hint="give one of them another id",
             )
         revisions[revision.id] = revision
+    labels = {label for revision in revisions.values() for label in revision.labels}
     for revision in revisions.values():
         for parent in revision.parents:
             if parent not in revisions:
                 raise BrokenHistoryError(
                     f"{revision.path.name} follows revision {parent}, for which there is no file",
                     hint="restore the file, or correct down_revision",
+                )
+        for needed in revision.dependencies:
+            if needed not in revisions and needed not in labels:
+                raise BrokenHistoryError(
+                    f"{revision.path.name} depends on revision {needed}, for which there is no file",
+                    hint="restore the file, or correct depends_on",
                 )
     history = History(revisions)
     with warnings.catch_warnings():
@@ -246,7 +262,8 @@ def read_history(environment: AlembicEnvironment) -> History:
             _ = history.heads, history.ordered()
         except CycleDetected as error:
             raise BrokenHistoryError(
-                f"the revisions form a circle: {', '.join(error.args[0].split(':')[-1].split())}"
+                f"the revisions form a circle: {', '.join(sorted(error.revisions))}",
+                hint="correct a down_revision or depends_on of them",
             ) from None
         except (RevisionError, Warning) as error:
             raise BrokenHistoryError(f"the history cannot be ordered: {error}") from None
@@ -276,9 +293,9 @@ def _parse(path: Path) -> Revision | None:
     doc = ast.get_docstring(tree) or ""
     return Revision(
         id=names["revision"],
-        parents=_tuple(names.get("down_revision")),
-        dependencies=_tuple(names.get("depends_on")),
-        labels=_tuple(names.get("branch_labels")),
+        parents=_tuple(names.get("down_revision"), path),
+        dependencies=_tuple(names.get("depends_on"), path),
+        labels=_tuple(names.get("branch_labels"), path),
         message=doc.strip().split("\n", 1)[0].strip(),
         doc=doc,
         path=path,
@@ -308,10 +325,13 @@ def _assignments(tree: ast.Module, path: Path) -> Iterator[tuple[str, object]]:
                     ) from None
 
 
-def _tuple(value: object) -> tuple[str, ...]:
+def _tuple(value: object, path: Path) -> tuple[str, ...]:
     if value is None:
         return ()
-    return (value,) if isinstance(value, str) else tuple(str(one) for one in value)  # type: ignore[attr-defined]
+    words = (value,) if isinstance(value, str) else value
+    if not isinstance(words, tuple | list | set) or not all(isinstance(one, str) for one in words):
+        raise BrokenHistoryError(f"{path.name} names revisions by what is no text: {value!r}")
+    return tuple(words)
 
 
 def _require_name(target: str) -> None:
@@ -330,6 +350,11 @@ class _translated:  # noqa: N801  # a context manager reads as a verb
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, AssertionError):
+            # Alembic's words for a range that runs the wrong way, or a name such as head+1.
+            raise RevisionNotFoundError(
+                f"{self._asked!r} does not lie where it was looked for", hint="`tbcv migrate history` shows the order"
+            ) from None
         if error is None or not isinstance(error, RevisionError):
             return
         if isinstance(error, MultipleHeads):

@@ -99,6 +99,18 @@ def outcome(value: Outcome, database: str) -> Json:
     }
 
 
+def script(plan: Plan, sql: str, database: str) -> Json:
+    """Describe what a run would do, with its SQL."""
+    return {
+        "database": database,
+        "direction": str(plan.direction),
+        "before": list(plan.current),
+        "target": plan.target,
+        "steps": list(plan.ids),
+        "sql": sql,
+    }
+
+
 def losses(values: Iterable[Loss]) -> list[Json]:
     """Describe what a downgrade takes away."""
     return [{"revision": one.revision, "table": one.table, "column": one.column, "rows": one.rows} for one in values]

@@ -1,0 +1,75 @@
+"""Where an ini file says that an environment is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tbcv.errors import ConfigurationError
+from tbcv.migrate.location import own_environment, read_environment
+
+
+def write(directory: Path, text: str) -> Path:
+    """Write an ini file, and an env.py in every directory that it may name."""
+    for name in ("script", "100%"):
+        (directory / name).mkdir(parents=True)
+        (directory / name / "env.py").touch()
+    path = directory / "alembic.ini"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "versions"),
+    [
+        ("script_location = script", "script", ["script/versions"]),
+        ("script_location = %(here)s/script", "script", ["script/versions"]),
+        ("script_location = 100%%", "100%", ["100%/versions"]),
+        ("script_location = script\nversion_locations = one two", "script", ["one", "two"]),
+        ("script_location = script\nversion_locations = one:%(here)s/two\npath_separator = os", "script", ["one", "two"]),
+        ("script_location = script\nversion_locations = a b\n  c\npath_separator = newline", "script", ["a b", "c"]),
+        ("script_location = script\nversion_locations = one;two\npath_separator = ;", "script", ["one", "two"]),
+    ],
+)
+def test_locations(tmp_path: Path, text: str, script: str, versions: list[str]) -> None:
+    """Relative locations are meant from the ini file, wherever the process is."""
+    root = tmp_path / "a 50% place"
+    environment = read_environment(write(root, f"[alembic]\n{text}\n"))
+    assert environment.config_file == root / "alembic.ini"
+    assert environment.directory == root / script
+    assert environment.version_directories == tuple(root / one for one in versions)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("script_location = script", "ini file"),
+        ("[alembic]\n", "script_location"),
+        ("[other]\nscript_location = script\n", "script_location"),
+        ("[alembic]\nscript_location = elsewhere\n", "env.py"),
+        ("[alembic]\nscript_location = %(nothing)s\n", "ini file"),
+        ("[alembic]\nscript_location = 100%\n", "ini file"),
+    ],
+)
+def test_no_locations(tmp_path: Path, text: str, said: str) -> None:
+    """A file that names no environment is a matter of configuration, told in a line."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_environment(write(tmp_path, text))
+    assert said in caught.value.message
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """What cannot be read is named with the reason."""
+    (tmp_path / "binary.ini").write_bytes(b"\xff\xfe\x00")
+    for name, said in (("missing.ini", "No such file"), ("", "directory"), ("binary.ini", "UTF-8")):
+        with pytest.raises(ConfigurationError, match=said):
+            read_environment(tmp_path / name)
+
+
+def test_our_own() -> None:
+    """tbcv's own environment is found beside the package."""
+    environment = own_environment()
+    assert (environment.directory / "env.py").is_file()
+    assert [path.name for path in environment.version_directories] == ["versions"]
