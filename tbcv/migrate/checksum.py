@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import warnings
 from collections.abc import Iterator
 
 _LENGTH = 32
 # Attributes that some versions of Python have and others have not, or that say nothing about meaning.
-_IGNORED = {"ctx", "kind", "type_comment", "type_ignores", "type_params"}
+_IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
 def checksum(source: str | bytes) -> str:
@@ -21,7 +22,10 @@ def checksum(source: str | bytes) -> str:
     Raises:
         SyntaxError: The source does not parse.
     """
-    tree = ast.parse(source)
+    with warnings.catch_warnings():
+        # Some versions warn of what others accept, as of "\\d".
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
     return hashlib.sha256("".join(_spell(tree)).encode()).hexdigest()[:_LENGTH]
 
 
@@ -40,7 +44,8 @@ def _spell(node: object) -> Iterator[str]:
             yield from _spell(one)
         yield "]"
     else:
-        yield repr(node)
+        # What `repr` escapes in a string depends on the version's Unicode tables.
+        yield ascii(node)
 
 
 def _normal(node: ast.AST, name: str, value: object) -> object:

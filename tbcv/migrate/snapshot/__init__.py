@@ -7,6 +7,9 @@ from sqlalchemy import Connection
 from tbcv.migrate.snapshot import postgresql, sqlite
 from tbcv.migrate.snapshot.model import Difference, Fact, Snapshot, compare
 
+# A fact is a line, and what breaks lines in a view, a function or a string counts.
+_ONE_LINE = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
+
 __all__ = ["Difference", "Fact", "Snapshot", "compare", "take_snapshot"]
 
 
@@ -17,4 +20,5 @@ def take_snapshot(connection: Connection) -> Snapshot:
         connection: On SQLite or PostgreSQL; what it sees inside its transaction counts.
     """
     read = sqlite.read_facts if connection.dialect.name == "sqlite" else postgresql.read_facts
-    return Snapshot.of(connection.dialect.name, read(connection))
+    facts = (Fact(subject, line.translate(_ONE_LINE)) for subject, line in read(connection))
+    return Snapshot.of(connection.dialect.name, facts)

@@ -7,236 +7,261 @@ comments irrelevant, and a table's is taken apart, since a constraint may stand 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from tbcv.migrate.snapshot.model import Fact
+from tbcv.migrate.snapshot.tokens import as_name, bare, group_end, join, spell, split, tokens
 
-_TOKEN = re.compile(
-    r"""
-    (?P<space>\s+|--[^\n]*|/\*.*?\*/)
-    | (?P<string>[xX]?'(?:[^']|'')*')
-    | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
-    | (?P<name>[^\W\d][\w$]*)
-    | (?P<number>\d[\w.]*(?:(?<=[eE])[+-]\d+)?|\.\d\w*)
-    | (?P<operator>\|\||<<|>>|<=|>=|<>|!=|==|->>|->|.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _OBJECTS = (
     "SELECT type, name, tbl_name, sql FROM sqlite_schema "
-    "WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name <> 'alembic_version' AND sql IS NOT NULL"
+    "WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(tbl_name) <> 'alembic_version' AND sql IS NOT NULL"
 )
 _TABLE_CONSTRAINTS = {"constraint", "primary", "unique", "check", "foreign"}
-_COLUMN_CONSTRAINTS = _TABLE_CONSTRAINTS - {"foreign"} | {
+_COLUMN_CONSTRAINTS = {
+    *_TABLE_CONSTRAINTS,
+    "as",
+    "collate",
+    "default",
+    "deferrable",
     "not",
     "null",
-    "default",
-    "collate",
     "references",
-    "generated",
-    "as",
 }
+_ROWID = frozenset({"rowid", "oid", "_rowid_"})
 
 
 def read_facts(connection: Connection) -> Iterator[Fact]:
     """Read the facts of a database."""
-    shadows = {row[1] for row in connection.exec_driver_sql("PRAGMA table_list").all() if row[2] == "shadow"}
-    for kind, name, table, sql in connection.exec_driver_sql(_OBJECTS).all():
-        if name in shadows or table in shadows:
-            continue
-        tokens = _tokens(sql)
-        if kind == "table" and tokens[1] != "virtual":
-            yield from _table_facts(name.lower(), tokens)
-        elif kind in ("table", "view"):
-            yield Fact(f"{kind} {name.lower()}", f"{kind} {name.lower()}: {_join(tokens[1:])}")
-        else:
-            # CREATE INDEX and CREATE TRIGGER name their table themselves.
-            yield Fact(f"table {table.lower()}", f"{kind} {table.lower()}.{name.lower()}: {_join(tokens[1:])}")
+    rows = connection.exec_driver_sql("PRAGMA table_list").all()
+    shadows = {row[1] for row in rows if row[0] == "main" and row[2] == "shadow"}
+    found = connection.exec_driver_sql(_OBJECTS).all()
+    objects = [tuple(row) for row in found if row[1] not in shadows and row[2] not in shadows]
+    columns = {table: _column_names(sql) for kind, table, _, sql in objects if kind == "table"}
+    everything = frozenset({spell(name) for _, name, _, _ in objects}.union(*columns.values()))
+    for kind, name, table, sql in objects:
+        known = everything if kind in ("view", "trigger") else columns.get(table, everything) | {spell(table)}
+        yield from _facts(kind, spell(name), spell(table), tokens(sql, known))
 
 
-def _tokens(sql: str) -> list[str]:
-    """Split a statement; words and quoted names become lower case, as SQLite compares them."""
-    found = []
-    for match in _TOKEN.finditer(sql):
-        text = match.group()
-        match match.lastgroup:
-            case "space":
-                continue
-            case "quoted":
-                found.append(_unquote(text).lower())
-            case "name":
-                found.append(text.lower())
-            case _:
-                found.append(text)
-    return found
+def _facts(kind: str, name: str, table: str, words: list[str]) -> Iterator[Fact]:
+    if kind == "table" and words[1] != "virtual":
+        yield from _table_facts(name, words)
+    elif kind in ("table", "view"):
+        yield Fact(f"{kind} {name}", f"{kind} {name}: {join(words[1:])}")
+    else:
+        # CREATE INDEX and CREATE TRIGGER name their table themselves.
+        text = join(_index(words) if kind == "index" else words[1:])
+        yield Fact(f"table {table}", f"{kind} {table}.{name}: {text}")
 
 
-def _unquote(name: str) -> str:
-    closing = "]" if name[0] == "[" else name[0]
-    return name[1:-1].replace(closing * 2, closing)
+def _column_names(sql: str) -> AbstractSet[str]:
+    words = tokens(sql)
+    if words[1] == "virtual":
+        return {as_name(word) for word in words}
+    start = words.index("(")
+    parts = split(words[start + 1 : group_end(words, start) - 1])
+    return _ROWID | {as_name(part[0]) for part in parts if part[0] not in _TABLE_CONSTRAINTS}
 
 
-def _join(tokens: Sequence[str]) -> str:
-    text = ""
-    for word in tokens:
-        glued = not text or text[-1] in "(." or word in (")", ",", ".", "(")
-        text += word if glued else f" {word}"
-    return text
+def _index(words: list[str]) -> list[str]:
+    start = words.index("(")
+    end = group_end(words, start)
+    rest = ["where", *bare(words[end + 1 :])] if words[end : end + 1] == ["where"] else words[end:]
+    head = [word if word in ("unique", "index", "on") else as_name(word) for word in words[1:start]]
+    return [*head, *_keys(words[start:end]), *rest]
 
 
-def _split(tokens: Sequence[str]) -> Iterator[list[str]]:
-    """Split at the commas outside of parentheses."""
-    depth = 0
-    part: list[str] = []
-    for word in tokens:
-        depth += (word == "(") - (word == ")")
-        if word == "," and depth == 0:
-            yield part
-            part = []
-        else:
-            part.append(word)
-    if part:
-        yield part
-
-
-def _group(tokens: Sequence[str], start: int) -> int:
-    """Return the position after the group of parentheses that opens at a position."""
-    depth = 0
-    for position in range(start, len(tokens)):
-        depth += (tokens[position] == "(") - (tokens[position] == ")")
-        if depth == 0:
-            return position + 1
-    return len(tokens)
-
-
-def _bare(tokens: Sequence[str]) -> list[str]:
-    """Take away the parentheses around a whole expression."""
-    tokens = list(tokens)
-    while tokens and tokens[0] == "(" and _group(tokens, 0) == len(tokens):
-        tokens = tokens[1:-1]
-    return tokens
-
-
-def _table_facts(table: str, tokens: list[str]) -> Iterator[Fact]:
+def _table_facts(table: str, words: list[str]) -> Iterator[Fact]:
     subject = f"table {table}"
-    start = tokens.index("(")
-    end = _group(tokens, start)
-    options = sorted(_join(part) for part in _split(tokens[end:]))
-    yield Fact(subject, " ".join([f"table {table}", *options]))
-    for part in _split(tokens[start + 1 : end - 1]):
-        if part[0] in _TABLE_CONSTRAINTS:
-            yield Fact(subject, _constraint(table, part))
+    start = words.index("(")
+    end = group_end(words, start)
+    options = sorted(join(part) for part in split(words[end:]))
+    yield Fact(subject, " ".join([subject, *options]))
+    for part in split(words[start + 1 : end - 1]):
+        reader = _Definition(table, part)
+        if part[0] not in _TABLE_CONSTRAINTS:
+            yield Fact(subject, reader.column())
         else:
-            column = _Column(table, part)
-            yield Fact(subject, column.line)
-            for constraint in column.constraints:
-                yield Fact(subject, _constraint(table, constraint))
-
-
-def _constraint(table: str, tokens: list[str]) -> str:
-    name = "unnamed"
-    if tokens[0] == "constraint":
-        name, tokens = tokens[1], tokens[2:]
-    if tokens[0] == "check":
-        end = _group(tokens, 1)
-        tokens = ["check", "(", *_bare(tokens[1:end]), ")", *tokens[end:]]
-    return f"constraint {table}.{name}: {_join(tokens)}"
+            reader.table_constraints()
+        for name, constraint in reader.constraints:
+            yield Fact(subject, f"constraint {table}.{name}: {join(constraint)}")
 
 
 @dataclass
-class _Column:
-    """One column definition, its constraints that could as well stand after all columns taken out."""
+class _Definition:
+    """One column definition, or the constraints between two commas, read from left to right.
+
+    Attributes:
+        table: Whose it is.
+        words: Its tokens.
+        constraints: Name and tokens of each constraint that stands, or could as well stand, after all columns.
+    """
 
     table: str
-    tokens: list[str]
-    constraints: list[list[str]] = field(default_factory=list)
-    line: str = ""
+    words: list[str]
+    constraints: list[tuple[str, list[str]]] = field(default_factory=list)
+    position: int = 0
 
-    def __post_init__(self) -> None:
-        name = self.tokens[0]
-        position = 1
-        while position < len(self.tokens) and self.tokens[position] not in _COLUMN_CONSTRAINTS:
-            position = _group(self.tokens, position) if self.tokens[position] == "(" else position + 1
-        words = [_join(self.tokens[1:position])]
-        kept: list[str] = []
-        for clause in _clauses(self.tokens[position:]):
-            named = clause[:2] if clause[0] == "constraint" else []
-            body = clause[len(named) :]
-            match body[0]:
+    def column(self) -> str:
+        """Read a column; returns its fact, without its constraints."""
+        name = as_name(self._next())
+        kind = self._type()
+        kept: dict[str, str] = {}
+        while self._left():
+            label = self._label()
+            if not self._left():
+                break
+            word, said = self._next(), [] if label is None else ["constraint", label]
+            match word:
                 case "null":
-                    continue
-                case "primary" | "unique":
-                    self.constraints.append([*named, *_keyed(name, body)])
-                case "check":
-                    self.constraints.append(clause)
-                case "references":
-                    self.constraints.append([*named, "foreign", "key", "(", name, ")", *body])
+                    self._conflict()
+                case "not" if self._accept("null"):
+                    kept["not null"] = join([*said, "not", "null", *self._conflict()])
+                case "not" | "deferrable":
+                    self._deferrable(word)
                 case "default":
-                    kept.append(_join(["default", *_bare(body[1:])]))
+                    kept[word] = join([*said, word, *self._default()])
+                case "collate":
+                    kept[word] = join([*said, word, as_name(self._next())])
                 case "generated" | "as":
-                    kept.append(_generated(body))
+                    kept["generated"] = join(said + self._generated())
+                case "primary" | "unique" | "check" | "references":
+                    self._add(label, self._constraint(word, name, kind))
                 case _:
-                    kept.append(_join(clause))
-        self.line = " ".join([f"column {self.table}.{name}:", *filter(None, words), *sorted(kept)])
+                    kept[str(self.position)] = word
+        return " ".join([f"column {self.table}.{name}:", *filter(None, [join(kind)]), *sorted(kept.values())])
+
+    def table_constraints(self) -> None:
+        """Read the constraints of a table; no comma is needed between them."""
+        while self._left():
+            label = self._label()
+            if not self._left():
+                break
+            word = self._next()
+            if word in ("not", "deferrable"):
+                self._deferrable(word)
+            elif word in _TABLE_CONSTRAINTS:
+                self._add(label, self._constraint(word, None, []))
+
+    def _type(self) -> list[str]:
+        start = self.position
+        while self._left() and self.words[self.position] not in _COLUMN_CONSTRAINTS:
+            if self.words[self.position : self.position + 3] == ["generated", "always", "as"]:
+                break
+            self._next_or_group()
+        return [as_name(word) for word in self.words[start : self.position]]
+
+    def _constraint(self, word: str, column: str | None, kind: list[str]) -> list[str]:
+        """Read a constraint after its first word; one at its column is written as if it stood after all columns."""
+        match word:
+            case "check":
+                return ["check", "(", *bare(self._group()), ")", *self._conflict()]
+            case "references":
+                assert column is not None
+                return ["foreign", "key", "(", column, ")", *self._references()]
+            case "foreign":
+                self._accept("key")
+                keys = _keys(self._group())
+                self._accept("references")
+                return ["foreign", "key", *keys, *self._references()]
+        start = ["primary", "key"] if word == "primary" else ["unique"]
+        self._accept("key")
+        if column is None:
+            return [*start, *_keys(self._group()), *self._conflict()]
+        descending = ["desc"] if not self._accept("asc") and self._accept("desc") else []
+        conflict = self._conflict()
+        automatic = ["autoincrement"] if self._accept("autoincrement") else []
+        # Here, and only here, a descending INTEGER key is no alias of the rowid.
+        apart = ["at", "its", "column"] if descending and kind == ["integer"] else []
+        return [*start, "(", column, *descending, *automatic, ")", *conflict, *apart]
+
+    def _references(self) -> list[str]:
+        table = as_name(self._next())
+        columns = _keys(self._group()) if self._at("(") else []
+        actions: dict[str, list[str]] = {}
+        while self._at("on") or self._at("match"):
+            if self._accept("match"):
+                actions["match"] = ["match", as_name(self._next())]
+                continue
+            self._next()
+            event = self._next()
+            action = [self._next()]
+            if action[0] in ("set", "no"):
+                action.append(self._next())
+            actions[event] = [] if action == ["no", "action"] else ["on", event, *action]
+        return ["references", table, *columns, *(word for key in sorted(actions) for word in actions[key])]
+
+    def _deferrable(self, word: str) -> None:
+        """Add [NOT] DEFERRABLE to the last foreign key, which need not stand just before it."""
+        said = [word, "deferrable"] if word == "not" and self._accept("deferrable") else [word]
+        if self._accept("initially"):
+            said += ["initially", self._next()]
+        for _, constraint in reversed(self.constraints):
+            if constraint[0] == "foreign":
+                constraint.extend(said)
+                return
+
+    def _default(self) -> list[str]:
+        if self._at("("):
+            return bare(self._group())
+        sign = [self._next()] if self._at("+") or self._at("-") else []
+        return [*sign, self._next()]
+
+    def _generated(self) -> list[str]:
+        self._accept("always")
+        self._accept("as")
+        expression = join(bare(self._group()))
+        known = self._at("stored") or self._at("virtual")
+        return ["generated", "always", "as", f"({expression})", self._next() if known else "virtual"]
+
+    def _conflict(self) -> list[str]:
+        if self.words[self.position : self.position + 2] != ["on", "conflict"]:
+            return []
+        return [self._next(), self._next(), self._next()]
+
+    def _label(self) -> str | None:
+        """Read the name of what follows; of several, the last counts."""
+        label = None
+        while self._accept("constraint"):
+            label = as_name(self._next())
+        return label
+
+    def _add(self, label: str | None, constraint: list[str]) -> None:
+        self.constraints.append((label or "unnamed", constraint))
+
+    def _left(self) -> bool:
+        return self.position < len(self.words)
+
+    def _at(self, word: str) -> bool:
+        return self._left() and self.words[self.position] == word
+
+    def _accept(self, word: str) -> bool:
+        found = self._at(word)
+        self.position += found
+        return found
+
+    def _next(self) -> str:
+        self.position += 1
+        return self.words[self.position - 1]
+
+    def _group(self) -> list[str]:
+        start = self.position
+        self.position = group_end(self.words, start)
+        return self.words[start : self.position]
+
+    def _next_or_group(self) -> None:
+        self.position = group_end(self.words, self.position) if self._at("(") else self.position + 1
 
 
-def _clauses(tokens: list[str]) -> Iterator[list[str]]:
-    """Split what follows a column's type into its clauses."""
-    clause: list[str] = []
-    position = 0
-    while position < len(tokens):
-        word = tokens[position]
-        starts = word in _COLUMN_CONSTRAINTS and not _continues(clause, word)
-        if starts and clause:
-            yield clause
-            clause = []
-        if word == "(":
-            end = _group(tokens, position)
-            clause += tokens[position:end]
-            position = end
-        else:
-            clause.append(word)
-            position += 1
-    if clause:
-        yield clause
-
-
-def _continues(clause: list[str], word: str) -> bool:
-    """Tell whether a word that can start a clause belongs to the one before it."""
-    if not clause:
-        return False
-    body = clause[2:] if clause[0] == "constraint" else clause
-    if not body or len(clause) == 1:
-        return True  # CONSTRAINT name ...
-    before = clause[-1]
-    return (
-        (word == "null" and before in ("not", "set", "default"))  # NOT NULL, ON DELETE SET NULL, DEFAULT NULL
-        or (word == "default" and before == "set")
-        or (
-            (word == "not" and body[0] == "references")  # NOT DEFERRABLE
-            and before != "null"
-        )
-        or (word == "as" and body[0] == "generated")
-        or (before == "default" and word not in _TABLE_CONSTRAINTS)
-        or before == "collate"
-    )
-
-
-def _keyed(column: str, body: list[str]) -> list[str]:
-    """Write a column's PRIMARY KEY or UNIQUE as the constraint of the table that it is."""
-    words = 2 if body[0] == "primary" else 1
-    rest = body[words:]
-    order = rest[:1] if rest[:1] in (["asc"], ["desc"]) else []
-    shown = ["desc"] if order == ["desc"] else []
-    return [*body[:words], "(", column, *shown, ")", *rest[len(order) :]]
-
-
-def _generated(body: list[str]) -> str:
-    start = body.index("(")
-    end = _group(body, start)
-    kind = body[end] if end < len(body) else "virtual"
-    return f"generated always as ({_join(_bare(body[start:end]))}) {kind}"
+def _keys(group: Sequence[str]) -> list[str]:
+    """Write the columns of a key or an index: a string is a name there, and ASC the default."""
+    keys: list[str] = []
+    for part in split(group[1:-1]):
+        key = [as_name(part[0]) if len(part) == 1 or part[1] in ("collate", "asc", "desc") else part[0], *part[1:]]
+        plain = key[:-1] if len(key) > 1 and key[-1] == "asc" else key
+        keys += [",", *plain] if keys else plain
+    return ["(", *keys, ")"]
