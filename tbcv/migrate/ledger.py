@@ -85,10 +85,10 @@ def read_ledger(environment: AlembicEnvironment) -> dict[str, Entry]:
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            entry = _parse(line)
+            entry = _parse(line, entries)
         except (ValueError, KeyError):
             raise BrokenHistoryError(
-                f"line {number} of {path.name} is no entry of a ledger",
+                f"line {number} of {path.name} is no entry of a ledger, or a second one of its revision",
                 hint="write it anew with `tbcv migrate ledger --write`",
             ) from None
         entries[entry.id] = entry
@@ -135,10 +135,10 @@ def proven_head(environment: AlembicEnvironment, history: History, dialect: str)
     return entries[history.heads[0]].fingerprints.get(dialect)
 
 
-def _parse(line: str) -> Entry:
+def _parse(line: str, before: Mapping[str, Entry]) -> Entry:
     revision, parents, digest, sqlite, postgresql, rows, additive = line.split()
-    if rows not in ("rows", "empty"):
-        raise ValueError(rows)
+    if rows not in ("rows", "empty") or revision in before:
+        raise ValueError(line)
     prints = {"sqlite": sqlite, "postgresql": postgresql}
     return Entry(
         revision,

@@ -15,10 +15,13 @@ from tbcv.migrate.history import History
 # Calls whose arguments name what they make, in op.create_table("x") as in sa.Enum(name="x").
 _MAKERS = {"create_table", "rename_table", "Table", "Enum", "ENUM", "Sequence", "create_sequence"}
 _CREATES = re.compile(
-    r"\b(?:CREATE|RENAME)\b[^;(]*?\b(?:TABLE|VIEW|SEQUENCE|TYPE|DOMAIN|FUNCTION|PROCEDURE|EXTENSION|SCHEMA|TO)\s+"
-    r"(?:IF\s+NOT\s+EXISTS\s+)?[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
+    r"\b(?:CREATE|RENAME)\b[^;(]*?\b(?:TABLE|VIEW|SEQUENCE|TYPE|DOMAIN|FUNCTION|PROCEDURE|AGGREGATE|COLLATION|EXTENSION"
+    r"|SCHEMA|SERVER|EVENT\s+TRIGGER|CONFIGURATION|DICTIONARY|TO)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"(?:(?:\w+|\"[^\"]+\")\s*\.\s*)?(\w+|\"(?:[^\"]|\"\")+\"|`[^`]+`|\[[^\]]+\])",
     re.IGNORECASE,
 )
+# The name at the end of a subject, before the arguments of a function: t of `table s.t`, f of `function f(integer)`.
+_LAST_NAME = re.compile(r'("(?:[^"]|"")*"|[^\s."(]+)(?=\(|$)')
 
 
 class Managed:
@@ -33,14 +36,21 @@ class Managed:
         found = set(tables)
         for revision in history.revisions.values():
             found.update(_names(ast.parse(revision.path.read_bytes())))
-        self.names = frozenset(name.lower() for name in found)
+        self.names = frozenset(_plain(name) for name in found)
 
     def __call__(self, subject: str) -> bool:
         """Tell whether the subject of a fact, as in ``table workflows``, is the application's."""
-        name = subject.partition(" ")[2]
-        plain = re.sub(r"\(.*", "", name).rpartition(".")[2].strip('"').lower()
+        found = _LAST_NAME.search(subject)
+        plain = _plain(found[1]) if found else subject
         # A serial column's sequence is named after its table.
         return plain in self.names or any(plain.startswith(f"{one}_") and plain.endswith("_seq") for one in self.names)
+
+
+def _plain(name: str) -> str:
+    """Return a name without quotes, as both engines compare those that have none."""
+    if name[:1] in '"`[' and name:
+        name = name[1:-1].replace('""', '"')
+    return name.lower()
 
 
 def _names(tree: ast.Module) -> Iterator[str]:

@@ -109,8 +109,9 @@ def psql(server: EmbeddedPostgres, database: str, script: str) -> None:
 def client(server: EmbeddedPostgres, program: str, *arguments: str, script: str = "") -> str:
     """Run a program of the server's own and return what it prints."""
     where = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
-    command = [_binaries(server.version) / program, *where, *arguments]
-    return subprocess.run(command, input=script, capture_output=True, text=True, check=True).stdout
+    command = [str(_binaries(server.version) / program), *where, *arguments]
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def restore(server: EmbeddedPostgres, source: str, target: str) -> None:

@@ -116,7 +116,8 @@ _QUERIES = (
         CASE WHEN i.indisclustered THEN 'clustered' END,
         CASE WHEN i.indisreplident THEN 'replica identity' END,
         (SELECT 'part of ' || h.inhparent::regclass FROM pg_inherits h WHERE h.inhrelid = c.oid))
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class b ON b.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class b ON b.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE {_RELATION}
     """,
     # Triggers.
@@ -208,7 +209,8 @@ _QUERIES = (
             ELSE 'composite (' || (SELECT string_agg(
                     concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
                         'collate ' || nullif(a.attcollation, y.typcollation)::regcollation), ', ' ORDER BY a.attnum)
-                FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) || ')'
+                FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+                WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) || ')'
         END)
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
     LEFT JOIN pg_type b ON b.oid = t.typbasetype

@@ -27,7 +27,11 @@ def write(directory: Path, text: str) -> Path:
         ("script_location = %(here)s/script", "script", ["script/versions"]),
         ("script_location = 100%%", "100%", ["100%/versions"]),
         ("script_location = script\nversion_locations = one two", "script", ["one", "two"]),
-        ("script_location = script\nversion_locations = one:%(here)s/two\npath_separator = os", "script", ["one", "two"]),
+        (
+            "script_location = script\nversion_locations = one:%(here)s/two\npath_separator = os",
+            "script",
+            ["one", "two"],
+        ),
         ("script_location = script\nversion_locations = a b\n  c\npath_separator = newline", "script", ["a b", "c"]),
         ("script_location = script\nversion_locations = one;two\npath_separator = ;", "script", ["one", "two"]),
     ],
@@ -69,7 +73,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_our_own() -> None:
-    """tbcv's own environment is found beside the package."""
+    """The environment of tbcv is found beside the package."""
     environment = own_environment()
     assert (environment.directory / "env.py").is_file()
     assert [path.name for path in environment.version_directories] == ["versions"]

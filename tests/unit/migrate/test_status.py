@@ -46,9 +46,7 @@ def test_what_a_database_has() -> None:
     assert replace(empty_status(HISTORY), state=State.UNVERSIONED).has("a1") is None
 
 
-@pytest.mark.parametrize(
-    ("current", "error"), [(("zz",), DatabaseAheadError), (("a1", "zz"), HistoryDivergedError)]
-)
+@pytest.mark.parametrize(("current", "error"), [(("zz",), DatabaseAheadError), (("a1", "zz"), HistoryDivergedError)])
 def test_places_that_are_not_migrated(current: tuple[str, ...], error: type[RefusedError]) -> None:
     """A database whose place is unknown is refused, with the revisions and what to do."""
     with pytest.raises(error) as caught:
