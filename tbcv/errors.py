@@ -15,6 +15,7 @@
         ├── RevisionInvalidError
         ├── AdoptionError
         ├── ScratchUnavailableError
+        ├── BackupError
         ├── RefusedError
         │   ├── UnversionedDatabaseError
         │   ├── DatabaseAheadError
@@ -128,6 +129,12 @@ class ScratchUnavailableError(MigrationError):
     code = "scratch-unavailable"
 
 
+class BackupError(MigrationError):
+    """A backup cannot be taken, is not what it should be, or cannot be restored."""
+
+    code = "backup"
+
+
 class RefusedError(MigrationError):
     """The request is understood and possible, and would be wrong."""
 
@@ -178,15 +185,24 @@ class UpgradeFailedError(MigrationError):
         applied: Revision ids that this run completed, in order.
         failed: The revision whose transaction was rolled back.
         remaining: Revision ids that were not begun.
+        backup: The id of the backup that was taken before the run; empty where none was.
         hint: What to do next.
     """
 
     code = "upgrade-failed"
 
     def __init__(
-        self, message: str, *, applied: Sequence[str], failed: str, remaining: Sequence[str], hint: str = ""
+        self,
+        message: str,
+        *,
+        applied: Sequence[str],
+        failed: str,
+        remaining: Sequence[str],
+        backup: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.applied = tuple(applied)
         self.failed = failed
         self.remaining = tuple(remaining)
+        self.backup = backup

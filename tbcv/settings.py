@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, ValidationError
@@ -67,6 +68,19 @@ class Settings(BaseSettings):
     )
     sqlite_busy_timeout_seconds: float = Field(
         default=5.0, ge=0, description="How long SQLite waits for another writer of the file."
+    )
+    backup: bool = Field(
+        default=True,
+        description="Whether a migration takes a backup first: of the whole file on SQLite, of what the revisions drop "
+        "on PostgreSQL.",
+    )
+    backup_directory: Path | None = Field(
+        default=None,
+        description="Where backups stand. By default beside a SQLite file, in `NAME-backups`, and for PostgreSQL in "
+        "`./backups`.",
+    )
+    backup_keep: int = Field(
+        default=5, ge=0, description="How many backups of a database are kept; older ones are removed. 0 keeps all."
     )
     scratch_database_url: SecretStr | None = Field(
         default=None,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tbcv.cli.backups import COMMANDS
 from tbcv.cli.loop import await_result
 from tbcv.cli.options import (
     Target,
     announce,
+    confirm,
     json_option,
     log_to_stderr,
     progress,
@@ -22,7 +23,7 @@ from tbcv.cli.options import (
 )
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
-from tbcv.errors import AdoptionError, ConfirmationRequiredError, DatabaseUnavailableError
+from tbcv.errors import AdoptionError, DatabaseUnavailableError
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
 from tbcv.migrate.drift import find_difference, find_drift
@@ -141,7 +142,7 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
     losses = await_result(_losses, target, runner, plan)
     if plan.steps:
         progress(terminal.losses(losses, plan.steps, revision))
-        _confirm(f"the downgrade to {plan.target}", yes=yes)
+        confirm(f"the downgrade to {plan.target}", yes=yes)
     outcome = await_result(runner.downgrade, plan.destination)
     _show_outcome("downgrade", outcome, runner, as_json=as_json, losses=document.losses(losses))
 
@@ -191,7 +192,7 @@ def adopt(target: Target, yes: bool, sql: bool, as_json: bool) -> None:
         return
     progress(terminal.adoption(adoption))
     if adoption.statements and not adoption.refusals:
-        _confirm(f"adopting the database at {adoption.revision}", yes=yes)
+        confirm(f"adopting the database at {adoption.revision}", yes=yes)
     outcome = await_result(runner.adopt, adoption)
     _show_outcome("adopt", outcome, runner, as_json=as_json, statements=list(adoption.statements))
 
@@ -266,6 +267,10 @@ def ledger(target: Target, write: bool, as_json: bool) -> int:
     else:
         show(terminal.findings(findings, "the ledger agrees with the revision files"))
     return FINDINGS if findings else 0
+
+
+for command in COMMANDS:
+    migrate.add_command(command)
 
 
 async def _diff(target: Target, against: str) -> tuple[Difference, tuple[str, ...]]:
@@ -357,18 +362,6 @@ def _place(target: Target) -> Status | None:
         return None
 
 
-def _confirm(what: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfirmationRequiredError(
-            f"{what} needs a confirmation, and there is no terminal to ask on",
-            hint="give --yes once you have read what it does; nothing was changed",
-        )
-    if not click.confirm("Go on?", err=True):
-        raise ConfirmationRequiredError(f"{what} was declined", hint="nothing was changed")
-
-
 def _show_outcome(
     kind: str,
     outcome: Outcome,
@@ -377,6 +370,8 @@ def _show_outcome(
     as_json: bool,
     **more: Any,  # noqa: ANN401
 ) -> None:
+    if outcome.backup:
+        progress(f"  backup {outcome.backup}; `tbcv migrate restore {outcome.backup}` brings it back")
     if as_json:
         show_document(kind, document.outcome(outcome, runner.address.redacted) | more)
     else:

@@ -17,8 +17,8 @@ from rich.console import Console, RenderableType
 from sqlalchemy import Connection
 
 from tbcv.core.database import Base, DatabaseManager
-from tbcv.engine.url import parse_database_url
-from tbcv.errors import ConfigurationError
+from tbcv.engine.url import DatabaseURL, parse_database_url
+from tbcv.errors import ConfigurationError, ConfirmationRequiredError
 from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.location import AlembicEnvironment, own_environment, read_environment
 from tbcv.migrate.plan import AppliedStep
@@ -51,6 +51,11 @@ class Target:
     def environment(self) -> AlembicEnvironment:
         """The environment: the one given, or tbcv's own."""
         return own_environment() if self.config is None else read_environment(self.config)
+
+    @property
+    def address(self) -> DatabaseURL:
+        """The database that migrations of the target go to."""
+        return self.runner().address
 
     @property
     def create_all(self) -> Callable[[Connection], None] | None:
@@ -131,6 +136,23 @@ def announce(step: AppliedStep) -> None:
 def show_document(kind: str, body: document.Json) -> None:
     """Print a result for programs, on stdout."""
     click.echo(document.dump(kind, body))
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask whether to go on.
+
+    Raises:
+        ConfirmationRequiredError: The answer is no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfirmationRequiredError(
+            f"{what} needs a confirmation, and there is no terminal to ask on",
+            hint="give --yes once you have read what it does; nothing was changed",
+        )
+    if not click.confirm("Go on?", err=True):
+        raise ConfirmationRequiredError(f"{what} was declined", hint="nothing was changed")
 
 
 def log_to_stderr() -> None:

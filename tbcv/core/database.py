@@ -36,6 +36,7 @@ from tbcv.errors import DatabaseBehindError
 from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.location import own_environment
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
+from tbcv.migrate.protection import Protection
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.migrate.status import State, Status, require_known_place
 from tbcv.settings import Settings, StartupMigration
@@ -338,8 +339,10 @@ class DatabaseManager:
         self.address = parse_database_url(self.settings.database_url.get_secret_value())
         direct = self.settings.migration_database_url
         self.engine = application_engine(self.address, self.settings)
+        route = parse_database_url(direct.get_secret_value()) if direct else self.address
+        protection = Protection(route, own_environment(), self.settings) if self.settings.backup else None
         self.migrations = MigrationRunner(
-            parse_database_url(direct.get_secret_value()) if direct else self.address,
+            route,
             own_environment(),
             managed=frozenset(Base.metadata.tables),
             create_all=Base.metadata.create_all,
@@ -348,6 +351,7 @@ class DatabaseManager:
             engine=self.engine if self.address.is_memory else None,
             announce=announce,
             journal=True,
+            protection=protection,
         )
         self._reading = async_sessionmaker(self.engine, expire_on_commit=False)
         # A transaction that will write takes SQLite's write lock when it begins: one that reads first could

@@ -75,12 +75,14 @@ class Outcome:
         before: The revisions recorded before.
         after: The revisions recorded after, read back from the database.
         applied: The steps, in the order in which they were taken; empty when there was nothing to do.
+        backup: The id of the backup that was taken before; empty where none was.
     """
 
     direction: Direction
     before: tuple[str, ...]
     after: tuple[str, ...]
     applied: tuple[AppliedStep, ...] = ()
+    backup: str = ""
 
 
 def plan_upgrade(history: History, current: Sequence[str], target: str = "head") -> Plan:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
+from tbcv.migrate.backup import Backup
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import Revision
 from tbcv.migrate.journal import Entry
@@ -93,6 +94,7 @@ def outcome(value: Outcome, database: str) -> Json:
         "database": database,
         "before": list(value.before),
         "after": list(value.after),
+        "backup": value.backup or None,
         "applied": [
             {"revision": step.id, "message": step.message, "seconds": round(step.seconds, 3)} for step in value.applied
         ],
@@ -122,6 +124,22 @@ def plan(value: Plan, lost: Sequence[Loss], sql: str, database: str) -> Json:
         revision(step) | {"losses": losses(one for one in lost if one.revision == step.id)} for step in value.steps
     ]
     return {"database": database, "current": list(value.current), "target": value.target, "steps": steps, "sql": sql}
+
+
+def backup(value: Backup) -> Json:
+    """Describe a backup."""
+    return {
+        "id": value.id,
+        "path": str(value.path),
+        "database": value.database,
+        "kind": value.kind,
+        "reason": value.reason,
+        "revisions": list(value.revisions),
+        "created_at": value.created_at.isoformat(),
+        "bytes": value.size_bytes,
+        "fingerprint": value.fingerprint,
+        "rows": dict(value.rows),
+    }
 
 
 def creation(value: Creation) -> Json:
@@ -173,5 +191,10 @@ def error(value: TbcvError) -> Json:
     """Describe an error."""
     body: Json = {"code": value.code, "message": value.message, "hint": value.hint}
     if isinstance(value, UpgradeFailedError):
-        body |= {"applied": list(value.applied), "failed": value.failed, "remaining": list(value.remaining)}
+        body |= {
+            "applied": list(value.applied),
+            "failed": value.failed,
+            "remaining": list(value.remaining),
+            "backup": value.backup or None,
+        }
     return {"error": body}

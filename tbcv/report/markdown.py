@@ -27,6 +27,14 @@ _DIALECTS = {
     "SQLite": URL.create("sqlite+aiosqlite").get_dialect()(),
     "PostgreSQL": URL.create("postgresql+asyncpg").get_dialect()(),
 }
+_KINDS: Mapping[type, str] = {
+    SecretStr: "a database URL",
+    bool: "`true`, `false`",
+    float: "a number",
+    int: "a whole number",
+    Path: "a path",
+    str: "a text",
+}
 _SCHEMA_HEADING = """\
 <!-- Written by `make docs` from tbcv/core/database.py. Do not edit. -->
 # Database schema
@@ -121,7 +129,7 @@ def _values(info: FieldInfo) -> str:
     (kind,) = kinds
     if issubclass(kind, StrEnum):
         return ", ".join(f"`{member.value}`" for member in kind)
-    words = {SecretStr: "a database URL", float: "a number", int: "a whole number"}[kind]
+    words = _KINDS[kind]
     for bound in info.metadata:
         for sign, name in (("above", "gt"), ("from", "ge")):
             words += f" {sign} {getattr(bound, name):g}" if hasattr(bound, name) else ""
@@ -133,6 +141,8 @@ def _default(value: object) -> str:
         return "none"
     if isinstance(value, SecretStr):
         return f"`{value.get_secret_value()}`"
+    if isinstance(value, bool):
+        return f"`{value}`".lower()
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tbcv.findings import Finding
 from tbcv.migrate.adoption import Adoption
+from tbcv.migrate.backup import Backup, Restored
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.journal import Entry
@@ -152,6 +153,34 @@ def adoption(value: Adoption) -> RenderableType:
         lines += [Text(f"  {statement};") for statement in value.statements]
     lines += [Text(f"refused: {one}", style="red") for one in value.refusals]
     return Group(*lines)
+
+
+def backups(values: Sequence[Backup]) -> RenderableType:
+    """List backups."""
+    if not values:
+        return Text("no backups")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in ("backup", "taken (UTC)", "of", "at", "kind"):
+        table.add_column(title, no_wrap=True)
+    for title in ("rows", "bytes"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for one in values:
+        at = ", ".join(one.revisions) or "base"
+        taken = f"{one.created_at:%Y-%m-%d %H:%M:%S}"
+        rows, size = f"{sum(one.rows.values()):,}", f"{one.size_bytes:,}"
+        table.add_row(one.id, taken, one.database, at, one.kind, rows, size, one.reason)
+    return table
+
+
+def restored(value: Restored) -> RenderableType:
+    """Say what was restored, and how to undo that."""
+    text = Text(f"restored {value.backup.id}: {sum(value.rows.values()):,} rows", style="green")
+    if value.undo is not None:
+        text.append(f"\nwhat was there before: {value.undo.restore_command}")
+    if value.aside is not None:
+        text.append(f"\nthe damaged file is now {value.aside}")
+    return text
 
 
 def creation(value: Creation) -> RenderableType:

@@ -1,0 +1,61 @@
+"""A backup before a plan that needs one: always on SQLite, and on PostgreSQL of what the plan drops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.migrate.backup import Backup, default_directory, take_backup
+from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.losses import find_losses
+from tbcv.migrate.plan import Plan
+from tbcv.migrate.runner import MigrationRunner
+from tbcv.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Takes the backup that a plan needs.
+
+    Attributes:
+        address: The database.
+        environment: The revisions; what they drop is found out on a scratch database.
+        settings: Where backups stand and how many are kept.
+    """
+
+    address: DatabaseURL
+    environment: AlembicEnvironment
+    settings: Settings
+
+    async def __call__(self, plan: Plan) -> Backup | None:
+        """Take a backup before a plan is carried out; None where there is nothing that could be lost.
+
+        Raises:
+            BackupError: It cannot be taken or does not equal the database; the plan must not be carried out.
+        """
+        if not plan.steps or not plan.current:
+            return None
+        async with ScratchDatabases(self.settings) as scratch:
+            losses = None
+            if self.address.dialect == "postgresql":
+                runner = MigrationRunner(self.address, self.environment)
+                losses = await find_losses(runner, plan, scratch)
+                if not losses:
+                    return None
+            return await take_backup(
+                self.address,
+                backup_directory(self.address, self.settings),
+                reason=f"before {plan.direction} to {plan.target}",
+                scratch=scratch,
+                losses=losses,
+                keep=self.settings.backup_keep,
+            )
+
+
+def backup_directory(address: DatabaseURL, settings: Settings) -> Path:
+    """Return where the backups of a database stand."""
+    if settings.backup_directory is not None:
+        return settings.backup_directory
+    return default_directory(address) if address.sqlite_path is not None else Path("backups")
