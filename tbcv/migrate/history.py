@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -241,6 +241,24 @@ def read_history(environment: AlembicEnvironment) -> History:
                 hint="give one of them another id",
             )
         revisions[revision.id] = revision
+    _require_files(revisions)
+    history = History(revisions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            _ = history.heads, history.ordered()
+        except CycleDetected as error:
+            raise BrokenHistoryError(
+                f"the revisions form a circle: {', '.join(sorted(error.revisions))}",
+                hint="correct a down_revision or depends_on of them",
+            ) from None
+        except (RevisionError, Warning) as error:
+            raise BrokenHistoryError(f"the history cannot be ordered: {error}") from None
+    return history
+
+
+def _require_files(revisions: Mapping[str, Revision]) -> None:
+    """Refuse revisions that follow or need one without a file."""
     labels = {label for revision in revisions.values() for label in revision.labels}
     for revision in revisions.values():
         for parent in revision.parents:
@@ -255,19 +273,6 @@ def read_history(environment: AlembicEnvironment) -> History:
                     f"{revision.path.name} depends on revision {needed}, for which there is no file",
                     hint="restore the file, or correct depends_on",
                 )
-    history = History(revisions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            _ = history.heads, history.ordered()
-        except CycleDetected as error:
-            raise BrokenHistoryError(
-                f"the revisions form a circle: {', '.join(sorted(error.revisions))}",
-                hint="correct a down_revision or depends_on of them",
-            ) from None
-        except (RevisionError, Warning) as error:
-            raise BrokenHistoryError(f"the history cannot be ordered: {error}") from None
-    return history
 
 
 def _files(directories: Sequence[Path]) -> Iterator[Path]:

@@ -254,7 +254,9 @@ async def _contents(chain: Chain) -> tuple[object, object, object]:
     tables = tuple(name for name in TABLES if name in names)
     found = await schema(chain, tables) if tables else {}
     rows = {table: await chain.rows(table) for table in tables}
-    rows |= {"audit_logs": {key: row for key, row in rows.get("audit_logs", {}).items() if row["actor_type"] != "migrator"}}
+    rows |= {
+        "audit_logs": {key: row for key, row in rows.get("audit_logs", {}).items() if row["actor_type"] != "migrator"}
+    }
     for record in rows["audit_logs"].values():
         if str(record["actor"]).startswith("migration "):
             record["created_at"] = "when the migration ran"

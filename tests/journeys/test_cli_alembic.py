@@ -23,7 +23,8 @@ logging.getLogger().addHandler(logging.NullHandler())
 alembic = logging.getLogger("alembic")
 
 def state():
-    return [[repr(one.handlers), one.level, one.disabled, one.propagate] for one in (logging.getLogger(), mine, other, alembic)]
+    loggers = (logging.getLogger(), mine, other, alembic)
+    return [[repr(one.handlers), one.level, one.disabled, one.propagate] for one in loggers]
 
 before = state()
 config = Config("alembic.ini")
@@ -33,7 +34,6 @@ if sys.argv[2] == "set":
 def work():
     command.upgrade(config, "head")
     command.downgrade(config, "-1")
-    command.check(config) if False else None
     command.upgrade(config, "head")
     command.check(config)
 

@@ -16,25 +16,25 @@ from tests.journeys.command_line import (
     write_revision,
 )
 
+# ruff: noqa: E501  # the text of the models
 GROWN = (
     (
-        'error_message: Mapped[str | None] = mapped_column(Text)\n    created_at',
-        'error_message: Mapped[str | None] = mapped_column(Text)\n    '
-        'owner: Mapped[str | None] = mapped_column(String(80))\n    created_at',
+        "error_message: Mapped[str | None] = mapped_column(Text)\n    created_at",
+        "error_message: Mapped[str | None] = mapped_column(Text)\n    owner: Mapped[str | None] = mapped_column(String(80))\n    created_at",
     ),
     (
-        '@dataclass(frozen=True, slots=True)\nclass Initialization',
-        'class Tag(Base):\n    __tablename__ = "tags"\n\n    id: Mapped[int] = mapped_column(primary_key=True)\n    '
-        'workflow_id: Mapped[str] = mapped_column(ForeignKey("workflows.id", ondelete="CASCADE"), index=True)\n\n\n'
         "@dataclass(frozen=True, slots=True)\nclass Initialization",
+        'class Tag(Base):\n    __tablename__ = "tags"\n\n    id: Mapped[int] = mapped_column(primary_key=True)\n    workflow_id: Mapped[str] = mapped_column(ForeignKey("workflows.id", ondelete="CASCADE"), index=True)\n\n\n@dataclass(frozen=True, slots=True)\nclass Initialization',
     ),
-    ('        Index("idx_workflows_type_state", "type", "state"),\n', ""),
+    (
+        '        Index("idx_workflows_type_state", "type", "state"),\n',
+        "",
+    ),
 )
 STRICTER = (
     (
         'CheckConstraint("step_number >= 0", name="step_number_range"),',
-        'CheckConstraint("step_number >= 0", name="step_number_range"),\n        '
-        'CheckConstraint("length(name) > 0", name="name_given"),',
+        'CheckConstraint("step_number >= 0", name="step_number_range"),\n        CheckConstraint("length(name) > 0", name="name_given"),',
     ),
     (
         "name: Mapped[str] = mapped_column(String(100))\n    step_number",
@@ -58,8 +58,7 @@ def change_models(root: Path, changes: tuple[tuple[str, str], ...]) -> None:
 
 
 def test_out_of_changed_models(on_sqlite: CommandLine, tmp_path: Path) -> None:
-    """A column, a table and an index, then a CHECK, a type and a NOT NULL: each run gives a revision that both
-    engines accept, after which models and migrations agree; the user's database is never opened."""
+    """Models that grow and then get stricter give revisions that both engines accept, and nobody's data is opened."""
     upgrade(str(on_sqlite.url), "004")
     before = bytes_of(str(on_sqlite.url))
     root = copy_checkout(tmp_path / "copy")
@@ -108,11 +107,11 @@ def test_messages(on_sqlite: CommandLine, tmp_path: Path) -> None:
     ini = str(write_environment(tmp_path / "other"))
     versions = tmp_path / "other/script/versions"
     for message in (
-        'say "no" and \'yes\'',
+        "say \"no\" and 'yes'",
         '""" + exit(1) + """',
         "two\nlines \\",
         "../../etc/passwd ${1} <% x %> %s {y}",
-        "数据库 \N{BEE}\u200b",
+        "数据库 \N{HONEYBEE}\u200b",
         "x" * 300,
     ):
         before = set(versions.iterdir())
@@ -138,7 +137,13 @@ def test_heads_and_their_merge(on_sqlite: CommandLine, tmp_path: Path) -> None:
     ini = str(write_environment(tmp_path / "other"))
     versions = tmp_path / "other/script/versions"
     for name, parent in (("aaaa01", None), ("bbbb01", "aaaa01"), ("bbbb02", "aaaa01")):
-        write_revision(versions, name, parent, f'op.execute("CREATE TABLE t{name} (id integer)")', f'op.execute("DROP TABLE t{name}")')
+        write_revision(
+            versions,
+            name,
+            parent,
+            f'op.execute("CREATE TABLE t{name} (id integer)")',
+            f'op.execute("DROP TABLE t{name}")',
+        )
     for words in (["upgrade"], ["create", "more"], ["upgrade", "-r", "bbbb"], ["stamp", "head"]):
         line = on_sqlite.refused("-c", ini, *words)
         assert "bbbb01" in line

@@ -70,7 +70,11 @@ def test_somebody_elses_table_is_no_schema_of_ours(tbcv: CommandLine) -> None:
 
 @pytest.mark.parametrize(
     ("revisions", "state", "unknown"),
-    [(["feedbeef"], "ahead", ["feedbeef"]), (["010", "feedbeef"], "diverged", ["feedbeef"]), (["003", "010"], "diverged", [])],
+    [
+        (["feedbeef"], "ahead", ["feedbeef"]),
+        (["010", "feedbeef"], "diverged", ["feedbeef"]),
+        (["003", "010"], "diverged", []),
+    ],
 )
 def test_a_place_that_this_release_does_not_know(
     tbcv: CommandLine, revisions: list[str], state: str, unknown: list[str]
@@ -133,7 +137,7 @@ def test_a_narrow_character_set(on_sqlite: CommandLine) -> None:
 
 
 def test_which_database(on_sqlite: CommandLine) -> None:
-    """--database-url counts before and after the subcommand and wins over the environment, a route of its own included."""
+    """--database-url counts before and after the subcommand and wins over both routes of the environment."""
     first, second = (f"sqlite:///{on_sqlite.directory}/{name}.db" for name in ("first", "second"))
     upgrade(first)
     for arguments in (["--database-url", first, "current"], ["current", "--database-url", first]):

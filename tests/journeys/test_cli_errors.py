@@ -46,7 +46,13 @@ def test_a_file_that_is_no_database(on_sqlite: CommandLine, tmp_path: Path) -> N
     path = tmp_path / "photo.db"
     path.write_bytes(b"this is a photograph" * 500)
     tbcv = on_sqlite.at(f"sqlite:///{path}")
-    for words in (["current"], ["upgrade"], ["downgrade", "-r", "base", "--yes"], ["stamp", "head"], ["upgrade", "--sql"]):
+    for words in (
+        ["current"],
+        ["upgrade"],
+        ["downgrade", "-r", "base", "--yes"],
+        ["stamp", "head"],
+        ["upgrade", "--sql"],
+    ):
         assert "not a database" in tbcv.refused(*words)
     assert path.read_bytes() == b"this is a photograph" * 500
 
@@ -78,9 +84,8 @@ def test_a_file_that_may_not_be_written(on_sqlite: CommandLine) -> None:
     assert (code, "behind by 1" in out) == (0, True)
     code, out, err = run("upgrade")
     assert (code, out) == (3, "")
-    (line,) = err.splitlines()
-    assert line.startswith("tbcv: ")
-    assert "writable" in line
+    (line,) = (line for line in err.splitlines() if line.startswith("tbcv: "))
+    assert "readonly database" in line
     assert bytes_of(str(on_sqlite.url)) == before
 
 
@@ -108,7 +113,7 @@ def test_broken_histories(on_sqlite: CommandLine, tmp_path: Path) -> None:
     assert "circle" in refused("stamp", "head")
     orphan.unlink()
     write_revision(versions, "0b0b", "010")
-    for words in (["upgrade"], ["create", "more"], ["check"]):
+    for words in (["upgrade"], ["create", "more"]):
         assert "0b0b" in tbcv.refused(*words)
     assert tbcv.document("current")["heads"] == ["011", "0b0b"]
     document = tbcv.document("upgrade", code=3)
@@ -117,11 +122,9 @@ def test_broken_histories(on_sqlite: CommandLine, tmp_path: Path) -> None:
 
 
 def test_usage(on_sqlite: CommandLine, tmp_path: Path) -> None:
-    """What click refuses has exit code 2 and says how the command is called."""
+    """What click refuses has exit code 2 and one line, which says where the options are listed."""
     for words in (["downgrade"], ["stamp"], ["create"], ["nonsense"], ["current", "--nonsense"]):
-        done = on_sqlite(*words, code=2)
-        assert done.out == ""
-        assert "Usage: tbcv migrate" in done.err
+        assert "--help" in on_sqlite.refused(*words, code=2)
     ini = str(write_environment(tmp_path / "other"))
     assert on_sqlite("-c", ini, "upgrade").out == "nothing to do: the database is at base\n"
     assert not Path(str(on_sqlite.url).removeprefix("sqlite:///")).exists()

@@ -27,7 +27,7 @@ def test_the_way_up(tbcv: CommandLine) -> None:
     assert first.out.startswith("upgraded base → 002: 2 revisions in ")
     assert [line.split()[1] for line in first.err.splitlines()] == ["001", "002"]
     document = tbcv.document("upgrade", "--revision", "004+1")
-    assert set(document) == {"schema", "kind", "database", "before", "after", "applied"}
+    assert set(document) == {"schema", "kind", "database", "before", "after", "applied", "backup"}
     assert (document["kind"], document["before"], document["after"]) == ("upgrade", ["002"], ["005"])
     assert [set(step) for step in document["applied"]] == [{"revision", "message", "seconds"}] * 3
     assert [step["revision"] for step in document["applied"]] == ["003", "004", "005"]
@@ -58,7 +58,7 @@ def test_stamp(tbcv: CommandLine) -> None:
     """A stamp records a revision, any revision of the chain, and runs nothing; its SQL does the same."""
     assert tbcv.url is not None
     document = tbcv.document("stamp", "004")
-    assert set(document) == {"schema", "kind", "database", "before", "after", "applied"}
+    assert set(document) == {"schema", "kind", "database", "before", "after", "applied", "backup"}
     assert (document["kind"], document["before"], document["after"]) == ("stamp", [], ["004"])
     assert tbcv("stamp", "head").out == f"recorded {HEAD}\n"
     script = tbcv("stamp", "002", "--sql").out
@@ -130,11 +130,13 @@ def test_a_revision_that_fails(tbcv: CommandLine, tmp_path: Path) -> None:
     versions = tmp_path / "other/script/versions"
     ini = str(write_environment(tmp_path / "other"))
     write_revision(versions, "a1", None, 'op.execute("CREATE TABLE kept (id integer)")')
-    write_revision(versions, "a2", "a1", 'op.execute("CREATE TABLE lost (id integer)")\n    raise ValueError("oh\\nno")')
+    write_revision(
+        versions, "a2", "a1", 'op.execute("CREATE TABLE lost (id integer)")\n    raise ValueError("oh\\nno")'
+    )
     write_revision(versions, "a3", "a2")
     document = tbcv.document("-c", ini, "upgrade", code=3)
     error = document["error"]
-    assert set(error) == {"code", "message", "hint", "applied", "failed", "remaining"}
+    assert set(error) == {"code", "message", "hint", "applied", "failed", "remaining", "backup"}
     assert (error["code"], error["applied"], error["failed"], error["remaining"]) == (
         "upgrade-failed",
         ["a1"],
