@@ -36,11 +36,14 @@ class Repairs:
         self._calls = 0
         # On SQLite the clock moves between the statement that records a value and the one that sets it.
         self._now = "CURRENT_TIMESTAMP"
+        self._hexadecimal = False
         if self._sqlite:
             moment = op.get_bind().execute(text("SELECT CURRENT_TIMESTAMP")).scalar_one()
             self._now = f"'{moment}'"
-            # Built into SQLite since 3.41.
+            # Built into SQLite since 3.41. Where nothing is recorded in hexadecimal it is not used, so that a
+            # script of the statements runs in older clients too.
             op.get_bind().connection.create_function("unhex", 1, _unhex)
+            self._hexadecimal = bool(op.get_bind().execute(text(self._any_hexadecimal())).scalar())
         else:
             # What the clock says goes into columns without a time zone, too, and those hold UTC.
             self._execute("SET LOCAL timezone TO 'UTC'")
@@ -183,11 +186,22 @@ class Repairs:
         """Return SQL for a value in a document of `_document`, in the type of its column."""
         if not self._sqlite:
             return f"(json_populate_record(NULL::{table}, CAST({document} AS json))).{column}"
-        return _read(document, column)
+        return self._read(document, column)
 
     def _key(self) -> str:
         """Return SQL for the key of the row that a record is about."""
-        return _read("metadata", "key") if self._sqlite else self._extract("metadata", "key")
+        return self._read("metadata", "key") if self._sqlite else self._extract("metadata", "key")
+
+    def _read(self, document: str, name: str) -> str:
+        """Return SQLite's SQL for a value that `_exact` wrote."""
+        plain = f"json_extract({document}, '$.{name}')"
+        return _read_hexadecimal(document, name, plain) if self._hexadecimal else plain
+
+    def _any_hexadecimal(self) -> str:
+        """Return SQL that tells whether a record of this revision holds a value in hexadecimal."""
+        columns = ("before_state", "after_state", "metadata")
+        found = " OR ".join(f"{name} LIKE '%{{\"{kind}\":%'" for name in columns for kind in ("blob", "text"))
+        return f"SELECT EXISTS (SELECT 1 FROM audit_logs WHERE {self._mine()} AND ({found}))".replace(":", r"\:")
 
     @property
     def _same(self) -> str:
@@ -209,7 +223,7 @@ class Repairs:
 
 
 def _exact(value: str) -> str:
-    """Return SQLite's SQL for the JSON of a value from which `_read` gives the same value again.
+    """Return SQLite's SQL for the JSON of a value from which `Repairs` reads the same value again.
 
     What JSON cannot hold stands as an object, in hexadecimal: blobs, and text with NUL, after which SQLite stops
     reading. A double needs 18 digits, where json_quote writes 15, and an infinity is spelled as an overflow.
@@ -225,13 +239,12 @@ def _exact(value: str) -> str:
     )
 
 
-def _read(document: str, name: str) -> str:
-    """Return SQLite's SQL for a value that `_exact` wrote."""
+def _read_hexadecimal(document: str, name: str, plain: str) -> str:
     return (
         f"CASE json_type({document}, '$.{name}') WHEN 'object' "
         f"THEN coalesce(unhex(json_extract({document}, '$.{name}.blob')), "
         f"CAST(unhex(json_extract({document}, '$.{name}.text')) AS TEXT)) "
-        f"ELSE json_extract({document}, '$.{name}') END"
+        f"ELSE {plain} END"
     )
 
 
