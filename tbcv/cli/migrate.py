@@ -28,7 +28,7 @@ from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
 from tbcv.migrate.drift import find_difference, find_drift
 from tbcv.migrate.history import read_history
-from tbcv.migrate.ledger import check_ledger, write_ledger
+from tbcv.migrate.ledger import check_ledger, ledger_path, write_ledger
 from tbcv.migrate.losses import Loss, find_losses
 from tbcv.migrate.measure import chain_schemas, measure
 from tbcv.migrate.plan import Direction, Outcome, Plan
@@ -205,6 +205,8 @@ def adopt(target: Target, yes: bool, sql: bool, as_json: bool) -> None:
 def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: bool) -> None:
     """Join heads with a new revision; all of them when none is named."""
     path = await_result(merge_heads, target.environment, revisions, message)
+    if ledger_path(target.environment).exists():
+        await_result(_write_ledger, target)
     if as_json:
         show_document("merge", {"path": str(path)})
     else:
@@ -216,6 +218,7 @@ def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: boo
 @json_option
 def check(target: Target, as_json: bool) -> int:
     """Compare the models with what the migrations build; exit 1 when they differ."""
+    _ = read_history(target.environment).head
     found = await_result(_check, target)
     if as_json:
         show_document("check", {"changes": {dialect: list(changes) for dialect, changes in found}})

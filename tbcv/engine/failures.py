@@ -50,6 +50,11 @@ def reason(error: BaseException) -> str:
     return lines[0].strip() if lines else type(error).__name__
 
 
+def advice(why: str) -> str:
+    """Return what to do about a driver's message; nothing where the message is not about the database as such."""
+    return next((words for part, words in _ADVICE if part in why.lower()), "")
+
+
 @contextmanager
 def database_errors(address: DatabaseURL) -> Iterator[None]:
     """Turn what the drivers raise within the block into a `DatabaseUnavailableError` that says where and why.
@@ -74,8 +79,7 @@ def database_errors(address: DatabaseURL) -> Iterator[None]:
 
 
 def _unavailable(address: DatabaseURL, why: str) -> DatabaseUnavailableError:
-    advice = next((words for part, words in _ADVICE if part in why.lower()), "")
-    return DatabaseUnavailableError(f"cannot use {address.redacted}: {why}", hint=advice)
+    return DatabaseUnavailableError(f"cannot use {address.redacted}: {why}", hint=advice(why))
 
 
 def _os_reason(error: OSError) -> str:

@@ -7,6 +7,10 @@ and an engine that writes begins with IMMEDIATE.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,6 +31,11 @@ def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str =
     Returns:
         The same engine.
     """
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _open(_dialect: object, _entry: object, arguments: list[Any], options: Mapping[str, Any]) -> None:
+        # Where opening fails, aiosqlite leaves a thread behind whose answer comes when the event loop is closed.
+        sqlite3.connect(arguments[0], uri=bool(options.get("uri"))).close()
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

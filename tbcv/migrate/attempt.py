@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tbcv.engine.failures import reason
+from tbcv.engine.failures import advice, reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.migrate.executor import StepClock, alembic_alone, execute
@@ -58,11 +58,12 @@ class Attempt:
                 raise self._failure(await self._read_back(connection), error) from error
             except asyncio.CancelledError:
                 with anyio.CancelScope(shield=True):
-                    _log.warning(self._interruption(await self._read_back(connection)))
+                    await self._log_interruption(connection)
                 raise
         after = await self._read_back(connection)
         if self._left(after):
             raise self._failure(after, None)
+        clock.complete(self.plan)
         _log.info("%s: %s -> %s", self.plan.direction, self.plan.current or "base", after or "base")
         return Outcome(self.plan.direction, self.plan.current, after, tuple(clock.steps))
 
@@ -74,17 +75,19 @@ class Attempt:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             work.cancel()
-            if self.address.dialect == "sqlite" and raw is not None:
-                # asyncpg cancels its statement itself; a thread of SQLite's would run it to the end.
-                await raw.interrupt()
-            await asyncio.wait([work])
+            # A cancel scope of anyio would cancel each of these waits too.
+            with anyio.CancelScope(shield=True):
+                if self.address.dialect == "sqlite" and raw is not None:
+                    # asyncpg cancels its statement itself; a thread of SQLite's would run it to the end.
+                    await raw.interrupt()
+                await asyncio.wait([work])
             raise
 
     async def _read_back(self, connection: AsyncConnection) -> tuple[str, ...]:
         try:
             await connection.rollback()
             return await connection.run_sync(read_revisions)
-        except (DBAPIError, TbcvError):
+        except (SQLAlchemyError, TbcvError):  # a connection whose BEGIN failed is closed, which is no DBAPIError
             return await self.look()
 
     def _left(self, after: tuple[str, ...]) -> list[str]:
@@ -107,6 +110,7 @@ class Attempt:
             why, hint = error.message, error.hint
         else:
             why = reason(error)
+            hint = (advice(why) if isinstance(error, DBAPIError) else "") or hint
         verb = "reverted" if self.plan.direction is Direction.DOWNGRADE else "applied"
         return UpgradeFailedError(
             f"revision {left[0]} ({step.message}) failed and was rolled back: {why}; "
@@ -117,11 +121,15 @@ class Attempt:
             hint=hint,
         )
 
-    def _interruption(self, after: tuple[str, ...]) -> str:
-        left = self._left(after)
-        where = ", ".join(after) or "base"
-        return (
-            f"interrupted: revision {left[0]} was rolled back; the database is at {where}"
-            if left
-            else (f"interrupted after the last revision; the database is at {where}")
-        )
+    async def _log_interruption(self, connection: AsyncConnection) -> None:
+        """Say what an interruption left; not being able to look must not take its place."""
+        try:
+            after = await self._read_back(connection)
+        except TbcvError as error:
+            _log.warning("interrupted; where the database is could not be read: %s", error.message)
+            return
+        left, where = self._left(after), ", ".join(after) or "base"
+        if left:
+            _log.warning("interrupted: revision %s was rolled back; the database is at %s", left[0], where)
+        else:
+            _log.warning("interrupted after the last revision; the database is at %s", where)

@@ -25,7 +25,7 @@ from tbcv.errors import ConfigurationError, MigrationError, RevisionInvalidError
 from tbcv.migrate.drift import find_drift
 from tbcv.migrate.executor import alembic_alone, configuration, run_alembic
 from tbcv.migrate.history import read_history
-from tbcv.migrate.ledger import write_ledger
+from tbcv.migrate.ledger import ledger_path, write_ledger
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.measure import at_head, measure
 from tbcv.migrate.runner import MigrationRunner
@@ -87,9 +87,11 @@ async def create_revision(
             await _require_agreement(draft, scratch, create_all)
         target = environment.version_directories[0] / path.name
         if write:
-            entries = await measure(draft, scratch)
+            # Another project has a ledger only if it wants one.
+            entries = await measure(draft, scratch) if ledger_path(environment).exists() else None
             _put(path, target)
-            write_ledger(environment, entries)
+            if entries is not None:
+                write_ledger(environment, entries)
         return Creation(
             revision,
             target if write else None,

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from configparser import ConfigParser, Error
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,10 @@ from sqlalchemy.types import TypeEngine
 
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import parse_database_url
+from tbcv.errors import RefusedError
+from tbcv.migrate.guard import whole_steps
 from tbcv.migrate.integrity import IntegrityCheck
+from tbcv.migrate.rebuild import watched_rebuilds
 from tbcv.settings import Settings
 
 STEP_LISTENERS: Final = "tbcv.step_listeners"
@@ -153,12 +157,28 @@ def _run_offline(config: Config, options: dict[str, Any]) -> None:
 
 
 def _run_on(connection: Connection, options: dict[str, Any]) -> None:
-    listeners = options.pop("on_version_apply")
-    if connection.dialect.name == "sqlite":
-        listeners = (IntegrityCheck(connection), *listeners)
-    context.configure(connection=connection, on_version_apply=listeners, **options)
-    with context.begin_transaction():
-        context.run_migrations()
+    if connection.in_transaction() and _changes_database():
+        raise RefusedError(
+            "the connection that the migration was given is in a transaction, which nobody would commit",
+            hint="give one from engine.connect() and execute nothing on it before; nothing was changed",
+        )
+    with ExitStack() as stack:
+        stack.enter_context(whole_steps(connection))
+        if connection.dialect.name == "sqlite":
+            checks = (IntegrityCheck(connection), stack.enter_context(watched_rebuilds(connection)))
+            options["on_version_apply"] = (*checks, *options["on_version_apply"])
+        context.configure(connection=connection, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+def _changes_database() -> bool:
+    """Tell upgrade, downgrade and stamp, which have a destination, from what only looks."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
 
 
 async def _run_async(engine: AsyncEngine, options: dict[str, Any]) -> None:

@@ -55,9 +55,19 @@ class StepClock:
 
     def __call__(self, *, step: MigrationInfo, **_: object) -> None:
         """Note one step."""
-        now = time.monotonic()
         script: Any = step.up_revision
-        done = AppliedStep(script.revision, script.doc.split("\n", 1)[0].strip(), now - self._since)
+        self._note(script.revision, script.doc.split("\n", 1)[0].strip())
+
+    def complete(self, plan: Plan) -> None:
+        """Note the steps of a finished plan that were not told, as somebody else's ``env.py`` tells none."""
+        noted = {one.id for one in self.steps}
+        for step in plan.steps:
+            if step.id not in noted:
+                self._note(step.id, step.message)
+
+    def _note(self, revision: str, message: str) -> None:
+        now = time.monotonic()
+        done = AppliedStep(revision, message, now - self._since)
         self._since = now
         self.steps.append(done)
         if self._announce is not None:

@@ -1,14 +1,16 @@
-"""What surrounds every statement of a migration on PostgreSQL.
+"""What surrounds every statement of a migration.
 
 A statement that waits for a lock makes all traffic behind it wait, so it may not wait long. A migration whose lock
-is gone may not go on, since another one may have begun. And an index that a killed CREATE INDEX CONCURRENTLY left
-behind must not keep the revision from running again.
+is gone may not go on, since another one may have begun. What stands outside of a transaction cannot be rolled back,
+so it must be possible to run it again. And what stands before it must not be committed without its revision.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +19,28 @@ from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tbcv.errors import LockLostError
+from tbcv.errors import LockLostError, RefusedError
 from tbcv.migrate.lock import WORK_KEY, HeldLock
+from tbcv.migrate.status import VERSION_TABLE
 
 _log = logging.getLogger(__name__)
 
 _PASSING = {"55P03": "a lock timeout", "40P01": "a deadlock", "40001": "a serialization failure"}
+# A server that does not look whether its client is still there works on for a dead one, and its locks stay.
 _OPENING = (
     "SELECT set_config('lock_timeout', '{milliseconds}ms', true), pg_backend_pid(), "
-    f"pg_try_advisory_xact_lock_shared({WORK_KEY})"
+    f"pg_try_advisory_xact_lock_shared({WORK_KEY}), "
+    "(SELECT set_config(name, '1s', true) FROM pg_settings "
+    "WHERE name = 'client_connection_check_interval' AND version() !~* 'mingw|visual c|msvc')"
 )
 _CONCURRENTLY = re.compile(
     r"^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<exists>IF\s+NOT\s+EXISTS\s+)?(?P<name>\S+)\s+ON\b",
     re.IGNORECASE,
+)
+_DROP_CONCURRENTLY = re.compile(r"^\s*DROP\s+INDEX\s+CONCURRENTLY\s+(?!IF\s)", re.IGNORECASE)
+_ADD_VALUE = re.compile(r"^\s*ALTER\s+TYPE\s+\S+\s+ADD\s+VALUE\s+(?!IF\s)", re.IGNORECASE)
+_ONLY_LOOKS = re.compile(
+    r"^\s*(SELECT|PRAGMA|SHOW|SET|VALUES|EXPLAIN|LOCK|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT)\b", re.IGNORECASE
 )
 _VALIDITY = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
@@ -65,7 +76,7 @@ def guard(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        if not _is_autocommit(connection):
             # LOCAL to the transaction: a pooler may give the session to somebody else after it.
             held.migrator = connection.exec_driver_sql(opening).one()[1]
 
@@ -79,12 +90,59 @@ def guard(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy) -> None:
         _many: bool,
     ) -> tuple[str, Any]:
         _require(held)
-        match = _CONCURRENTLY.match(statement)
-        return (_clear_leftover(connection, match, statement) if match else statement), parameters
+        return (_repeatable(connection, statement) if _is_autocommit(connection) else statement), parameters
 
     @event.listens_for(engine.sync_engine, "commit")
-    def _commit(_connection: Connection) -> None:
+    def _commit(connection: Connection) -> None:
+        if held.lost:
+            _roll_back(connection)
         _require(held)
+
+
+@contextmanager
+def whole_steps(connection: Connection) -> Iterator[None]:
+    """Refuse to commit what a revision did before its autocommit block, on either engine.
+
+    That commit comes without the revision: should the block fail, the revision could neither go on nor begin again.
+
+    Raises:
+        RefusedError: From the commit, which becomes a rollback.
+    """
+    changes: list[str] = []
+
+    def begin(_connection: Connection) -> None:
+        changes.clear()
+
+    def statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if not _is_autocommit(connection) and not _ONLY_LOOKS.match(statement):
+            changes.append(statement)
+
+    def commit(connection: Connection) -> None:
+        if changes and not _is_autocommit(connection) and not any(VERSION_TABLE in one for one in changes):
+            _roll_back(connection)
+            raise RefusedError(
+                "statements before an autocommit block would be committed without their revision",
+                hint="give the block a revision of its own, or put it first",
+            )
+
+    listeners: dict[str, Callable[..., None]] = {"begin": begin, "before_cursor_execute": statement, "commit": commit}
+    for name, listener in listeners.items():
+        event.listen(connection, name, listener)
+    try:
+        yield
+    finally:
+        for name, listener in listeners.items():
+            event.remove(connection, name, listener)
+
+
+def _roll_back(connection: Connection) -> None:
+    """Roll back instead of committing: SQLAlchemy takes a commit that raises for the end of the transaction."""
+    with suppress(DBAPIError):
+        connection.connection.rollback()
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def _require(held: HeldLock) -> None:
@@ -93,6 +151,17 @@ def _require(held: HeldLock) -> None:
             "the connection that holds the migration lock was closed by the server",
             hint="what was in progress was rolled back; run it again",
         )
+
+
+def _repeatable(connection: Connection, statement: str) -> str:
+    """Write a statement outside of a transaction so that it can follow an attempt that came further."""
+    if match := _CONCURRENTLY.match(statement):
+        return _clear_leftover(connection, match, statement)
+    if match := _DROP_CONCURRENTLY.match(statement):
+        return f"{match[0]}IF EXISTS {statement[match.end() :]}"
+    if match := _ADD_VALUE.match(statement):
+        return f"{match[0]}IF NOT EXISTS {statement[match.end() :]}"
+    return statement
 
 
 def _clear_leftover(connection: Connection, match: re.Match[str], statement: str) -> str:

@@ -11,10 +11,13 @@ SQLite: a lock on a file beside the database, which the operating system release
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ import anyio
 from filelock import FileLock, Timeout
 from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import DatabaseURL
@@ -99,7 +102,7 @@ async def _advisory_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncI
             assert raw is not None
             raw.add_termination_listener(lambda _: setattr(held, "lost", True))
             # A bare task: it never fails, and a task group would wrap what the caller raises.
-            watcher = asyncio.create_task(_watch(connection, held))
+            watcher = asyncio.create_task(_watch(engine, held))
             try:
                 yield held
             finally:
@@ -128,14 +131,19 @@ async def _take(connection: AsyncConnection) -> bool:
     return bool(got)
 
 
-async def _watch(connection: AsyncConnection, held: HeldLock) -> None:
+async def _watch(engine: AsyncEngine, held: HeldLock) -> None:
     """Note who the migration waits for, until the lock is released or lost."""
-    with suppress(DBAPIError):
-        while not held.lost:
-            await anyio.sleep(_WATCH_SECONDS)
-            if held.migrator is not None:
-                rows = (await connection.execute(_BLOCKERS, {"pid": held.migrator})).all()
-                held.blockers = "; ".join(_describe(row) for row in rows) or held.blockers
+    await anyio.sleep(_WATCH_SECONDS)
+    with suppress(DBAPIError, OSError):
+        # On a connection of its own: a CREATE INDEX CONCURRENTLY that meets a query in the transaction of the lock
+        # waits for the end of that transaction, which waits for the index.
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            while not held.lost:
+                if held.migrator is not None:
+                    rows = (await connection.execute(_BLOCKERS, {"pid": held.migrator})).all()
+                    held.blockers = "; ".join(_describe(row) for row in rows) or held.blockers
+                await anyio.sleep(_WATCH_SECONDS)
 
 
 async def _describe_holder(connection: AsyncConnection) -> str:
@@ -154,7 +162,7 @@ def _describe(row: Row[Any]) -> str:
 async def _file_lock(database: Path, timeout_seconds: float) -> AsyncIterator[None]:
     path = database.with_name(f"{database.name}-migrate.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, thread_local=False)
+    lock = FileLock(path, thread_local=False, on_acquired=_sign)
 
     async def take() -> bool:
         try:
@@ -164,13 +172,26 @@ async def _file_lock(database: Path, timeout_seconds: float) -> AsyncIterator[No
         return True
 
     async def holder() -> str:
-        return f"whoever holds {path}"
+        return _signature(path) or f"whoever holds {path}"
 
     await _poll(take, timeout_seconds, holder)
     try:
         yield
     finally:
         lock.release()
+
+
+def _sign(descriptor: int) -> None:
+    """Write into a lock file who has locked it, for those who wait."""
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {platform.node()}, {datetime.now(UTC).timestamp()}\n".encode())
+
+
+def _signature(path: Path) -> str:
+    with suppress(OSError, ValueError):
+        who, _, since = path.read_text().rpartition(", ")
+        return f"{who} for {datetime.now(UTC).timestamp() - float(since):.0f} s"
+    return ""
 
 
 async def _poll(

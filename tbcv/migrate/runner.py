@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import anyio
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.engines import migration_engine, reading_engine
@@ -30,6 +30,7 @@ from tbcv.errors import (
 )
 from tbcv.migrate.adoption import Adoption, adopt, recorded_match
 from tbcv.migrate.attempt import Attempt
+from tbcv.migrate.backup.model import Backup
 from tbcv.migrate.executor import StepClock, alembic_alone, render
 from tbcv.migrate.fresh import create_at_head
 from tbcv.migrate.guard import DdlPolicy, guard, passing
@@ -49,7 +50,15 @@ from tbcv.migrate.preview import (
     stamp_script,
 )
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
-from tbcv.migrate.status import State, Status, empty_status, read_revisions, read_status, require_known_place
+from tbcv.migrate.status import (
+    VERSION_TABLE,
+    State,
+    Status,
+    empty_status,
+    read_revisions,
+    read_status,
+    require_known_place,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +86,7 @@ class MigrationRunner:
         engine: The engine to use for everything, for a database in memory, which is gone with its engine.
         announce: Called with each step as it is applied.
         journal: Whether runs are written down in the database.
+        protection: Takes a backup before a plan is carried out, if the plan needs one.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class MigrationRunner:
         engine: AsyncEngine | None = None,
         announce: Callable[[AppliedStep], None] | None = None,
         journal: bool = False,
+        protection: Callable[[Plan], Awaitable[Backup | None]] | None = None,
     ) -> None:
         self.address = address
         self.environment = environment
@@ -101,6 +112,8 @@ class MigrationRunner:
         self._engine = engine
         self._announce = announce
         self._journal = journal
+        self._read: tuple[object, History] | None = None
+        self._protection = protection
 
     def history(self) -> History:
         """Read the revisions on disk.
@@ -108,7 +121,21 @@ class MigrationRunner:
         Raises:
             BrokenHistoryError: They form no history.
         """
-        return read_history(self.environment)
+        # Parsing takes a tenth of a second, and one run asks several times. A changed file is read again.
+        files = tuple(
+            (path, found.st_mtime_ns, found.st_size)
+            for directory in self.environment.version_directories
+            for path in sorted(directory.glob("*.py"))
+            for found in (path.stat(),)
+        )
+        if self._read is None or self._read[0] != files:
+            self._read = files, read_history(self.environment)
+        return self._read[1]
+
+    async def _history(self) -> History:
+        """Read the revisions, and import the driver, without holding the event loop up."""
+        await anyio.to_thread.run_sync(lambda: self.address.url.get_dialect().import_dbapi())
+        return await anyio.to_thread.run_sync(self.history)
 
     async def status(self) -> Status:
         """Look where the database stands; creates nothing, changes nothing and takes no lock.
@@ -117,13 +144,13 @@ class MigrationRunner:
             DatabaseUnavailableError: It cannot be read.
             BrokenHistoryError: The revisions on disk form no history.
         """
-        history = self.history()
+        history = await self._history()
         path = self.address.sqlite_path
         with database_errors(self.address):
             if path is not None and (not path.exists() or path.stat().st_size == 0):
                 return empty_status(history)
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
-                return await connection.run_sync(read_status, history, self._managed)
+                return await connection.run_sync(_look, history, self._managed)
 
     async def snapshot(self) -> Snapshot:
         """Return the schema of the database, with what is not the application's.
@@ -278,9 +305,23 @@ class MigrationRunner:
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
                     target = target if _absolute(target) else plan.destination
-                    outcome = await self._try(direction, target, held, trace.clock)
-            trace.outcome = replace(outcome, before=plan.current)
+                    backup = await self._protect(direction, target)
+                    try:
+                        outcome = await self._try(direction, target, held, trace.clock)
+                    except UpgradeFailedError as error:
+                        raise _with_backup(error, backup) from error.__cause__
+            trace.outcome = replace(outcome, before=plan.current, backup=backup)
             return trace.outcome
+
+    async def _protect(self, direction: Direction, target: str) -> str:
+        """Take the backup that the run needs; returns its id, or nothing where it needs none."""
+        if self._protection is None:
+            return ""
+        backup = await self._protection(self._plan(direction, await self.status(), target))
+        if backup is None:
+            return ""
+        _log.info("backup %s was taken", backup.id)
+        return backup.id
 
     async def _try(self, direction: Direction, target: str, held: HeldLock, clock: StepClock) -> Outcome:
         """Attempt until it succeeds, or fails for a reason that does not pass; plan anew each time."""
@@ -326,7 +367,9 @@ class MigrationRunner:
             async with self._migrating(HeldLock()) as connection:
                 await connection.run_sync(write_entry, entry)
         except (SQLAlchemyError, OSError, TbcvError) as error:
-            _log.warning("the journal could not be written: %s", reason(error))
+            # Of a run that failed, its own error says enough.
+            level = logging.WARNING if ended == "done" else logging.DEBUG
+            _log.log(level, "the journal could not be written: %s", reason(error))
 
     async def entries(self) -> tuple[Entry, ...]:
         """Read the journal of the database, newest first.
@@ -420,6 +463,33 @@ class MigrationRunner:
             if engine is not self._engine:
                 with anyio.CancelScope(shield=True):
                     await engine.dispose()
+
+
+def _look(connection: Connection, history: History, managed: AbstractSet[str] | None) -> Status:
+    """Look where a database stands, and once more where another run may have come between two queries of the look."""
+    try:
+        status = read_status(connection, history, managed)
+    except DBAPIError as error:
+        if VERSION_TABLE not in reason(error):
+            raise
+    else:
+        if status.state is not State.UNVERSIONED:
+            return status
+    return read_status(connection, history, managed)
+
+
+def _with_backup(error: UpgradeFailedError, backup: str) -> UpgradeFailedError:
+    """Name the backup in a failure, and the command that brings it back."""
+    if not backup:
+        return error
+    return UpgradeFailedError(
+        error.message,
+        applied=error.applied,
+        failed=error.failed,
+        remaining=error.remaining,
+        backup=backup,
+        hint=f"{error.hint}; the database as it was before the run: `tbcv migrate restore {backup}`",
+    )
 
 
 def _absolute(target: str) -> bool:

@@ -47,4 +47,3 @@ def test_replays_of_an_empty_database(tbcv: CommandLine, tmp_path: Path) -> None
         assert recorded(copy) == []
     nothing = tbcv("downgrade", "-r", "base", "--sql").out
     assert nothing == "-- nothing to do: the database is at base\n"
-    execute(tbcv.url, nothing)
