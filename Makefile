@@ -24,7 +24,7 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 	--no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
 .NOTPARALLEL:
-.PHONY: help run test test-fast lint wheel-check lock clean
+.PHONY: help run test test-fast test-faults lint docs wheel-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,10 +39,16 @@ test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
 test-fast: $(VENV)/dev.stamp ## Run the unit tests only, which touch no database
 	$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
+test-faults: $(VENV)/dev.stamp ## Kill, race and corrupt at every point, not at some, and print what was found
+	TBCV_FAULTS=all $(BIN)/python -m pytest -q -n $(JOBS) tests/faults $(ARGS)
+
 lint: $(VENV)/dev.stamp ## Check style, format and types
 	$(BIN)/python -m ruff check . .ci/wheel-check
 	$(BIN)/python -m ruff format --check . .ci/wheel-check
 	$(BIN)/python -m mypy
+
+docs: $(VENV)/run.stamp ## Write the generated parts of docs/ anew
+	$(BIN)/python docs/generate.py
 
 wheel-check: $(VENV)/dev.stamp ## Build the wheel and use it away from the checkout
 	$(BIN)/python .ci/wheel-check

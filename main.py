@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from tbcv.cli.main import run
-from tbcv.cli.serve import serve
 
 MODE = click.Option(
     ["--mode"], type=click.Choice(["api"]), default="api", show_default=True, expose_value=False, help="What to run."
 )
 
-main = click.Command("main.py", params=[MODE, *serve.params], callback=serve.callback, help=serve.help)
+
+class Main(click.Command):
+    """``tbcv serve`` with an option that names the mode."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:  # noqa: ANN401  # click's own
+        """Take over the options of ``tbcv serve``."""
+        # Not at the top: Ctrl-C during the second that this takes is `run`'s to answer.
+        from tbcv.cli.serve import serve  # noqa: PLC0415
+
+        self.params, self.callback, self.help = [MODE, *serve.params], serve.callback, serve.help
+        return super().make_context(*arguments, **more)
+
 
 if __name__ == "__main__":
-    sys.exit(run(main, sys.argv[1:], name="main.py"))
+    sys.exit(run(Main("main.py"), sys.argv[1:], name="main.py"))

@@ -8,14 +8,16 @@ keys are enforced. An engine for a look never writes and never creates a file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 from sqlalchemy import URL, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from tbcv.engine.sqlite import own_transactions
@@ -72,6 +74,20 @@ def reading_engine(address: DatabaseURL) -> AsyncEngine:
     url = URL.create(address.url.drivername, database=uri, query={"mode": "rw", "uri": "true"})
     engine = create_async_engine(url, poolclass=NullPool, connect_args=dict(address.connect_args))
     return own_transactions(engine, ("busy_timeout=5000", "query_only=ON"))
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Give a connection that is closed when the block is left, also when a cancel scope ends it.
+
+    Left to itself, closing goes on in the background, and holds its locks, while the cancelled caller moves on.
+    """
+    connection = await engine.connect()
+    try:
+        yield connection
+    finally:
+        with anyio.CancelScope(shield=True):
+            await connection.close()
 
 
 def _engine(address: DatabaseURL, **options: Any) -> AsyncEngine:  # noqa: ANN401  # create_async_engine's own

@@ -81,6 +81,8 @@ class Attempt:
                     # asyncpg cancels its statement itself; a thread of SQLite's would run it to the end.
                     await raw.interrupt()
                 await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # or the loop would report it as never retrieved
             raise
 
     async def _read_back(self, connection: AsyncConnection) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def checksum(source: str | bytes) -> str:
     with warnings.catch_warnings():
         # Some versions warn of what others accept, as of "\\d".
         warnings.simplefilter("ignore")
-        tree = ast.parse(source)
+        tree = parse_source(source)
     return hashlib.sha256("".join(_spell(tree)).encode()).hexdigest()[:_LENGTH]
 
 

@@ -31,6 +31,7 @@ from tbcv.errors import (
     RevisionNotFoundError,
 )
 from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.syntax import ONE_THREAD, parse_source
 
 BASE = "base"
 
@@ -243,7 +244,7 @@ def read_history(environment: AlembicEnvironment) -> History:
         revisions[revision.id] = revision
     _require_files(revisions)
     history = History(revisions)
-    with warnings.catch_warnings():
+    with ONE_THREAD, warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             _ = history.heads, history.ordered()
@@ -282,7 +283,7 @@ def _files(directories: Sequence[Path]) -> Iterator[Path]:
 
 def _parse(path: Path) -> Revision | None:
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        tree = parse_source(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise BrokenHistoryError(
             f"{path.name} line {error.lineno} is not valid Python: {error.msg}", hint="repair the file"

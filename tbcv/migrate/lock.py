@@ -28,7 +28,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tbcv.engine.engines import migration_engine
+from tbcv.engine.engines import connected, migration_engine
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import LockTimeoutError
 
@@ -96,7 +96,7 @@ async def _advisory_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncI
     engine = migration_engine(address)
     held = HeldLock()
     try:
-        async with engine.connect() as connection:
+        async with connected(engine) as connection:
             await _poll(partial(_take, connection), timeout_seconds, partial(_describe_holder, connection))
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None

@@ -35,7 +35,7 @@ class Managed:
     def __init__(self, history: History, tables: AbstractSet[str] = frozenset()) -> None:
         found = set(tables)
         for revision in history.revisions.values():
-            found.update(_names(ast.parse(revision.path.read_bytes())))
+            found.update(_names(parse_source(revision.path.read_bytes())))
         self.names = frozenset(_plain(name) for name in found)
 
     def __call__(self, subject: str) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tbcv.engine.engines import migration_engine, reading_engine
+from tbcv.engine.engines import connected, migration_engine, reading_engine
 from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import (
@@ -443,7 +443,7 @@ class MigrationRunner:
             async with self._connection(engine) as connection:
                 yield connection
             return
-        async with self._engine.connect() as connection:
+        async with connected(self._engine) as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
             await raw.execute("PRAGMA foreign_keys=OFF")
@@ -457,7 +457,7 @@ class MigrationRunner:
     @asynccontextmanager
     async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
-            async with engine.connect() as connection:
+            async with connected(engine) as connection:
                 yield connection
         finally:
             if engine is not self._engine:

@@ -38,10 +38,11 @@ BLOCK = re.compile(r"^```(?P<kind>console|bash|python)\n(?P<text>.*?)^```$", re.
 SERVER = re.compile(r"((?:\w+=\S+ )*)((?:tbcv serve|python main\.py)\b.*)")
 DATABASE = re.compile(r"postgresql://\S*?\bexample\.com[^/\s]*/\w+")
 VARYING = (
+    (re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{4}-[\w.]+"), "<backup>"),
     (re.compile(r"\b\d+\.\d\d s\b"), "0.00 s"),
     (re.compile(r'"seconds": \d+\.\d+'), '"seconds": 0.0'),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?"), "<time>"),
-    (re.compile(r"\b[0-9a-f]{12}\b"), "<revision>"),
+    (re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])"), "<revision>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<fingerprint>"),
 )
 # For a machine without the program.

@@ -1,0 +1,122 @@
+"""A process that is warm already and forks the commands of the tests: a fresh interpreter takes seconds to import.
+
+Each child is a process like any other, runs the command line's own `run`, and may be told to kill itself just before
+its n-th statement that changes something, a commit among them. Speaks JSON, a line
+for a question and a line for an answer.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import sys
+from typing import Any, NoReturn
+
+import click
+from sqlalchemy import Connection, Engine, event
+
+from tbcv.cli.loop import await_result
+from tbcv.cli.main import run, tbcv
+from tbcv.core.database import DatabaseManager
+from tbcv.settings import Settings
+
+WARM = (
+    "aiosqlite",
+    "alembic.command",
+    "alembic.ddl.postgresql",
+    "alembic.ddl.sqlite",
+    "anyio._backends._asyncio",
+    "asyncpg",
+    "mako.template",
+    "rich.console",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "tbcv.cli.migrate",
+    "tbcv.report.document",
+)
+
+
+@click.command()
+@click.argument("url")
+@click.argument("target")
+def revert(url: str, target: str) -> None:
+    """Downgrade without the losses, which the command line finds out on scratch databases first."""
+    await_result(DatabaseManager(Settings.from_env(database_url=url)).migrations.downgrade, target)
+
+
+class Boundaries:
+    """Counts the changing statements and commits of this process, and ends it before a given one.
+
+    Args:
+        kill_at: Its number, from 1; 0 lets the process live.
+        number: The signal.
+        trace: Where to write each one down.
+    """
+
+    def __init__(self, kill_at: int, number: int, trace: str) -> None:
+        self._kill_at = kill_at
+        self._signal = number
+        self._passed = 0
+        # Open until the end of the process, which may come at any line.
+        self._trace = open(trace, "w", encoding="utf-8") if trace else None  # noqa: PTH123, SIM115
+        event.listen(Engine, "before_cursor_execute", self._statement)
+        event.listen(Engine, "commit", self._commit)
+
+    def _statement(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        # Between two statements that only look there is nothing that could be left in another state.
+        if not statement.lstrip().startswith(("SELECT", "PRAGMA")):
+            self._pass(statement)
+
+    def _commit(self, _connection: Connection) -> None:
+        self._pass("COMMIT")
+
+    def _pass(self, what: str) -> None:
+        self._passed += 1
+        if self._trace is not None:
+            print(" ".join(what.split())[:100], file=self._trace, flush=True)
+        if self._passed == self._kill_at:
+            os.kill(os.getpid(), self._signal)
+
+
+def child(job: dict[str, Any]) -> NoReturn:
+    """Run one command and end."""
+    random.seed()
+    os.chdir(job["directory"])
+    os.environ.update(job["environ"])
+    for descriptor, path in ((0, os.devnull), (1, job["out"]), (2, job["err"])):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
+    if job["file_limit"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"], job["file_limit"]))
+    Boundaries(job["kill_at"], job["signal"], job["trace"])
+    command, *arguments = job["arguments"]
+    code = run(revert, arguments) if command == "revert" else run(tbcv, job["arguments"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def serve() -> None:
+    """Answer until nobody asks."""
+    for name in WARM:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin:
+        job = json.loads(line)
+        if "wait" in job:
+            ended, status = os.waitpid(job["wait"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                child(job)
+        print(json.dumps(answer))  # noqa: T201  # the answer
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,185 @@
+"""Files and servers that cannot be used: one line that says why, soon, and nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.faults.commands import Done, Forge, ask
+from tests.faults.figures import Figures
+from tests.migrations.chain import Chain
+
+COMMANDS = ("current", "history", "upgrade")
+PASSWORD = "s3cr3t-w0rd"
+SECONDS = 25
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("contents", "why"),
+    [
+        (b"this is a letter and no database, " * 200, "file is not a database"),
+        (b"SQLite format 3\0" + b"\x10\x00\x01\x01\x00\x40\x20\x20" + b"\xff" * 9000, ""),
+    ],
+    ids=["text", "corrupt header"],
+)
+def test_no_database(forge: Forge, tmp_path: Path, command: str, contents: bytes, why: str) -> None:
+    """A file that is no SQLite database is refused by every command, and its bytes stay."""
+    file = tmp_path / "letter.db"
+    file.write_bytes(contents)
+    done = _fails(forge, command, f"sqlite:///{file}")
+    assert why in done.err
+    assert file.read_bytes() == contents
+    _only_lock_beside(file, command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_corrupt_file(forge: Forge, sqlite_url: str, command: str) -> None:
+    """A database with overwritten pages is refused, and its bytes stay."""
+    forge.run("migrate", "--database-url", sqlite_url, "upgrade", "-r", "003")
+    file = Chain(sqlite_url).path
+    contents = bytearray(file.read_bytes())
+    contents[100:4096] = os.urandom(3996)
+    file.write_bytes(contents)
+    _fails(forge, command, sqlite_url)
+    assert file.read_bytes() == contents
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_locked_file(forge: Forge, sqlite_url: str, figures: Figures, command: str) -> None:
+    """While another process holds the file exclusively, a command waits some seconds and says so."""
+    forge.run("migrate", "--database-url", sqlite_url, "upgrade", "-r", "003")
+    file = Chain(sqlite_url).path
+    before = file.read_bytes()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        done = _fails(forge, command, sqlite_url)
+        assert "database is locked" in done.err
+        other.execute("ROLLBACK")
+    assert file.read_bytes() == before
+    forge.run("migrate", "--database-url", sqlite_url, "upgrade")
+    figures.note(f"{command} on a locked file", f"says so after {done.seconds:.1f} s")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unreachable_host(forge: Forge, command: str) -> None:
+    """A host that refuses connections is named in one line, without the password."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    done = _fails(forge, command, f"postgresql://someone:{PASSWORD}@127.0.0.1:{port}/db")
+    assert f"127.0.0.1:{port}" in done.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_server_that_never_answers(forge: Forge, figures: Figures, command: str) -> None:
+    """A server that accepts and says nothing is given up after seconds."""
+    with _silent_server() as port:
+        done = _fails(forge, command, f"postgresql://someone:{PASSWORD}@127.0.0.1:{port}/db")
+    assert "timed out" in done.err
+    figures.note(f"{command} on a server that never answers", f"gives up after {done.seconds:.1f} s")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_such_database(forge: Forge, postgres_admin_url: str, command: str) -> None:
+    """A database that does not exist is named in one line."""
+    url = make_url(postgres_admin_url).set(database="nowhere").render_as_string(hide_password=False)
+    assert "does not exist" in _fails(forge, command, url).err
+
+
+@pytest.mark.postgresql
+def test_missing_rights(forge: Forge, postgres_url: str) -> None:
+    """A role without the right to create tables is told so, and nothing is changed; looking is allowed."""
+    url = make_url(postgres_url)
+    ask(postgres_url, "DO $$ BEGIN CREATE ROLE guest LOGIN PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN END $$")
+    guest = url.set(username="guest", password=PASSWORD).render_as_string(hide_password=False)
+    forge.run("migrate", "--database-url", guest, "current")
+    assert "permission denied" in _fails(forge, "upgrade", guest).err
+    assert ask(postgres_url, "SELECT * FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("command", COMMANDS)
+def test_terminated_sessions(forge: Forge, postgres_url: str, command: str) -> None:
+    """A database that admits nobody is refused in one line."""
+    name = make_url(postgres_url).database
+    admin = make_url(postgres_url).set(database="postgres").render_as_string(hide_password=False)
+    ask(admin, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    assert "not currently accepting connections" in _fails(forge, command, postgres_url).err
+
+
+@pytest.mark.parametrize("command", ["current", "history"])
+def test_looking_creates_nothing(forge: Forge, tmp_path: Path, command: str) -> None:
+    """A command that only looks makes neither a file nor a directory."""
+    forge.run("migrate", "--database-url", f"sqlite:///{tmp_path}/new/tbcv.db", command)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_a_directory_that_is_read_only(forge: Forge, tmp_path: Path) -> None:
+    """A directory in which nothing may be made is named in one line."""
+    tmp_path.chmod(0o555)
+    _fails(forge, "upgrade", f"sqlite:///{tmp_path}/tbcv.db")
+    tmp_path.chmod(0o755)
+
+
+def test_a_path_that_cannot_be(forge: Forge, tmp_path: Path) -> None:
+    """A file where a directory should be, and a directory where a file should be, are refused."""
+    (tmp_path / "file").write_text("x")
+    _fails(forge, "upgrade", f"sqlite:///{tmp_path}/file/tbcv.db")
+    (tmp_path / "directory").mkdir()
+    for command in COMMANDS:
+        _fails(forge, command, f"sqlite:///{tmp_path}/directory")
+    assert list((tmp_path / "directory").iterdir()) == []
+
+
+def _fails(forge: Forge, command: str, url: str) -> Done:
+    done = forge.start("migrate", "--database-url", url, command).finish()
+    assert "Traceback" not in done.err
+    assert PASSWORD not in done.err + done.out
+    assert done.seconds < SECONDS
+    if command == "history":
+        # The revisions can be shown without the database; its place among them cannot.
+        assert done.code == 0, done
+        assert done.err.startswith("shown without the place of the database: ")
+        assert len(done.err.splitlines()) == 1
+    else:
+        assert (done.code, done.out) == (3, ""), done
+        assert done.line
+        assert len(done.err.splitlines()) == 1, done.err
+    return done
+
+
+def _only_lock_beside(file: Path, command: str) -> None:
+    beside = {path.name for path in file.parent.iterdir()} - {file.name}
+    assert beside <= ({f"{file.name}-migrate.lock"} if command == "upgrade" else set())
+
+
+@contextmanager
+def _silent_server() -> Iterator[int]:
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    taken.append(server.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    for connection in taken:
+        connection.close()

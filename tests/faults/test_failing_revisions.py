@@ -1,0 +1,158 @@
+"""A revision that fails leaves nothing behind, and runs once it is repaired."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+
+from tbcv.engine.engines import migration_engine
+from tbcv.engine.url import parse_database_url
+from tbcv.errors import RefusedError
+from tbcv.migrate.executor import configuration
+from tbcv.migrate.location import read_environment
+from tests.faults.figures import Figures
+from tests.faults.synthetic import Synthetic
+
+TABLE = "op.create_table({0!r}, sa.Column('id', sa.Integer, primary_key=True), sa.Column('body', sa.Text))\n"
+FILL = (
+    "for number in range(400):\n    op.get_bind().execute(sa.text('INSERT INTO two VALUES (:id, :body)'), "
+    "{'id': number, 'body': 'x' * 4000})\n"
+)
+BLOCK = "with op.get_context().autocommit_block():\n    op.execute({0!r})\n"
+
+
+@pytest.fixture
+def three(synthetic: Synthetic) -> Synthetic:
+    """Return a history of three revisions of which the second is to be written."""
+    synthetic.write("a1", TABLE.format("one") + "op.execute(\"INSERT INTO one VALUES (1, 'kept')\")")
+    synthetic.write("a3", TABLE.format("three"), parent="a2")
+    return synthetic
+
+
+@pytest.mark.parametrize(
+    "failure",
+    ["raise ValueError('the third row is odd')", "op.execute('INSERT INTO nowhere VALUES (1)')", "1 / 0"],
+)
+def test_a_revision_raises(three: Synthetic, failure: str) -> None:
+    """A failing revision is rolled back whole, the one before it stays, and the repaired one runs."""
+    three.write("a2", TABLE.format("two") + "op.execute('UPDATE one SET id = 2')\n" + failure)
+    done = three.run("upgrade", "--json", code=3)
+    assert "revision a2 (Revision a2.) failed and was rolled back" in done.line
+    assert "applied before it: a1; not begun: a3" in done.line
+    assert json.loads(done.out)["error"]["code"] == "upgrade-failed"
+    assert (three.recorded, three.tables()) == (["a1"], {"one"})
+    assert three.fetch("SELECT * FROM one") == [{"id": 1, "body": "kept"}]
+    three.write("a2", TABLE.format("two"))
+    three.run("upgrade")
+    assert (three.recorded, three.tables()) == (["a3"], {"one", "two", "three"})
+
+
+@pytest.mark.parametrize("fault", ["max_page_count", "file size"])
+def test_the_disk_is_full(on_sqlite: Synthetic, figures: Figures, fault: str) -> None:
+    """A full disk in the middle of a revision leaves nothing of it, and says so; with room again it runs."""
+    on_sqlite.write("a1", TABLE.format("one"))
+    limit = "op.execute('PRAGMA max_page_count = 40')\n" if fault == "max_page_count" else ""
+    on_sqlite.write("a2", TABLE.format("two") + limit + FILL)
+    limited = on_sqlite.forge.start(*on_sqlite.words("upgrade"), file_limit=0 if limit else 200_000)
+    done = limited.finish()
+    assert done.code == 3, done
+    assert "revision a2 (Revision a2.) failed and was rolled back: " in done.line
+    assert (on_sqlite.recorded, on_sqlite.tables()) == (["a1"], {"one"})
+    assert on_sqlite.scalar("PRAGMA integrity_check") == "ok"
+    on_sqlite.write("a2", TABLE.format("two") + FILL)
+    on_sqlite.run("upgrade")
+    assert on_sqlite.scalar("SELECT count(*) FROM two") == 400
+    figures.note(f"disk full, sqlite, by {fault}", "rolled back, earlier revision kept, resumed")
+
+
+def test_an_invalid_index_is_built_again(on_postgresql: Synthetic) -> None:
+    """A unique index that failed on duplicates while it was built concurrently is built once they are gone."""
+    one = on_postgresql
+    one.write("a1", TABLE.format("one") + "op.execute(\"INSERT INTO one VALUES (1, 'x'), (2, 'x')\")")
+    one.write("a2", BLOCK.format("CREATE UNIQUE INDEX CONCURRENTLY bodies ON one (body)"))
+    assert "could not create unique index" in one.run("upgrade", code=3).line
+    assert one.recorded == ["a1"]
+    assert not one.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 'bodies'::regclass")
+    one.execute("DELETE FROM one WHERE id = 2")
+    done = one.run("upgrade")
+    assert "index bodies was left unfinished" in done.err
+    assert one.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 'bodies'::regclass")
+    assert one.recorded == ["a2"]
+
+
+@pytest.mark.parametrize(
+    ("before", "statement", "proof"),
+    [
+        ("", "CREATE INDEX CONCURRENTLY i ON one (body)", "SELECT count(*) FROM pg_class WHERE relname = 'i'"),
+        (
+            "op.execute('CREATE INDEX i ON one (body)')\n",
+            "DROP INDEX CONCURRENTLY i",
+            "SELECT 1 - count(*) FROM pg_class WHERE relname = 'i'",
+        ),
+        (
+            "op.execute(\"CREATE TYPE mood AS ENUM ('sad')\")\n",
+            "ALTER TYPE mood ADD VALUE 'glad'",
+            "SELECT count(*) FROM pg_enum WHERE enumlabel = 'glad'",
+        ),
+    ],
+    ids=["create index", "drop index", "add value"],
+)
+def test_what_an_autocommit_block_did_is_done_again(
+    on_postgresql: Synthetic, before: str, statement: str, proof: str
+) -> None:
+    """A revision that fails after its autocommit block can run again, although the block was not rolled back."""
+    on_postgresql.write("a1", TABLE.format("one") + before)
+    on_postgresql.write("a2", BLOCK.format(statement) + "raise ValueError('after the block')")
+    assert "after the block" in on_postgresql.run("upgrade", code=3).line
+    assert on_postgresql.recorded == ["a1"]
+    on_postgresql.write("a2", BLOCK.format(statement) + TABLE.format("two"))
+    on_postgresql.run("upgrade")
+    assert (on_postgresql.recorded, on_postgresql.tables()) == (["a2"], {"one", "two"})
+    assert on_postgresql.scalar(proof) == 1
+
+
+def test_nothing_is_committed_before_an_autocommit_block(synthetic: Synthetic) -> None:
+    """Changes before an autocommit block, which would be committed without their revision, are refused."""
+    synthetic.write("a1", TABLE.format("one"))
+    synthetic.write("a2", TABLE.format("two") + BLOCK.format("ANALYZE"))
+    done = synthetic.run("upgrade", code=3)
+    assert "before an autocommit block" in done.line
+    assert (synthetic.recorded, synthetic.tables()) == (["a1"], {"one"})
+    synthetic.write("a2", BLOCK.format("ANALYZE") + TABLE.format("two"))
+    synthetic.run("upgrade")
+    assert (synthetic.recorded, synthetic.tables()) == (["a2"], {"one", "two"})
+
+
+@pytest.mark.parametrize("opened", ["by a query", "by begin()"])
+def test_a_connection_in_a_transaction_is_refused(synthetic: Synthetic, opened: str) -> None:
+    """`command.upgrade` on a connection in a transaction cannot succeed and keep nothing: it is refused."""
+    synthetic.write("a1", TABLE.format("one"))
+
+    async def upgrade(*, spoilt: bool) -> None:
+        engine = migration_engine(parse_database_url(synthetic.url))
+        try:
+            async with engine.connect() as connection:
+                if spoilt and opened == "by a query":
+                    await connection.execute(text("SELECT 1"))
+                elif spoilt:
+                    await connection.begin()
+                await connection.run_sync(_alembic, synthetic)
+        finally:
+            await engine.dispose()
+
+    with pytest.raises(RefusedError, match="is in a transaction"):
+        asyncio.run(upgrade(spoilt=True))
+    assert synthetic.tables() == set()
+    asyncio.run(upgrade(spoilt=False))
+    assert (synthetic.recorded, synthetic.tables()) == (["a1"], {"one"})
+
+
+def _alembic(connection: Connection, synthetic: Synthetic) -> None:
+    config = configuration(read_environment(Path(synthetic.ini)), parse_database_url(synthetic.url))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
