@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Iterator
+
+from tbcv.migrate.syntax import parse_source
 
 _LENGTH = 32
 # Attributes that some versions of Python have and others have not, or that say nothing about meaning.
@@ -22,11 +23,7 @@ def checksum(source: str | bytes) -> str:
     Raises:
         SyntaxError: The source does not parse.
     """
-    with warnings.catch_warnings():
-        # Some versions warn of what others accept, as of "\\d".
-        warnings.simplefilter("ignore")
-        tree = parse_source(source)
-    return hashlib.sha256("".join(_spell(tree)).encode()).hexdigest()[:_LENGTH]
+    return hashlib.sha256("".join(_spell(parse_source(source))).encode()).hexdigest()[:_LENGTH]
 
 
 def _spell(node: object) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from tbcv.migrate.history import History
+from tbcv.migrate.syntax import parse_source
 
 # Calls whose arguments name what they make, in op.create_table("x") as in sa.Enum(name="x").
 _MAKERS = {"create_table", "rename_table", "Table", "Enum", "ENUM", "Sequence", "create_sequence"}
