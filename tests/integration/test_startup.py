@@ -160,10 +160,13 @@ async def test_a_cancel_scope_ends_a_migration_in_a_revision(database_url: str, 
     await require_usable(database_url)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("number", [None, 0])
 async def test_a_startup_can_be_cancelled_at_any_moment(database_url: str, number: int | None, seconds: float) -> None:
     """Whenever a timeout strikes, be it the look, the lock, the creation or a revision, the next start finishes."""
+    if database_url.startswith("postgresql"):
+        # asyncpg forgets a future when it is cancelled just as it asks for TLS, and the loop complains of that.
+        database_url += "?sslmode=disable"
     if number is not None:
         await at(database_url, number)
     with anyio.move_on_after(seconds):
