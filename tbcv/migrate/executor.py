@@ -54,7 +54,9 @@ class StepClock:
         self._since = time.monotonic()
 
     def __call__(self, *, step: MigrationInfo, **_: object) -> None:
-        """Note one step."""
+        """Note one step; a stamp runs none."""
+        if step.is_stamp:
+            return
         script: Any = step.up_revision
         self._note(script.revision, script.doc.split("\n", 1)[0].strip())
 

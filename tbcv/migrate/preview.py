@@ -1,6 +1,6 @@
 """The exact SQL of a plan for one database, as a script that a bare client can replay.
 
-PostgreSQL's is written by Alembic without a server. SQLite's batch operations read the table that they rebuild,
+PostgreSQL's is written by Alembic's offline mode. SQLite's batch operations read the table that they rebuild,
 so there the plan runs on a scratch copy of the database and what reaches the engine is written down.
 """
 

@@ -132,7 +132,7 @@ def backup(value: Backup) -> Json:
         "id": value.id,
         "path": str(value.path),
         "database": value.database,
-        "kind": value.kind,
+        "extent": value.kind,
         "reason": value.reason,
         "revisions": list(value.revisions),
         "created_at": value.created_at.isoformat(),

@@ -124,7 +124,7 @@ async def test_at_head_nobody_waits_for_the_lock(database_url: str) -> None:
             assert (await initialize(database_url)).outcome.applied == ()
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, 3])
 async def test_a_task_that_is_cancelled_in_a_revision_leaves_a_revision_of_the_chain(
     database_url: str, number: int
 ) -> None:
@@ -144,7 +144,7 @@ async def test_a_task_that_is_cancelled_in_a_revision_leaves_a_revision_of_the_c
     await require_usable(database_url)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, 3])
 async def test_a_cancel_scope_ends_a_migration_in_a_revision(database_url: str, number: int) -> None:
     """Cancel scopes, which cancel every wait of the clean-up too, leave the same order behind."""
     pending = await at(database_url, 4)
@@ -160,7 +160,7 @@ async def test_a_cancel_scope_ends_a_migration_in_a_revision(database_url: str, 
     await require_usable(database_url)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3])
 @pytest.mark.parametrize("number", [None, 0])
 async def test_a_startup_can_be_cancelled_at_any_moment(database_url: str, number: int | None, seconds: float) -> None:
     """Whenever a timeout strikes, be it the look, the lock, the creation or a revision, the next start finishes."""
