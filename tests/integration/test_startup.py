@@ -33,6 +33,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 def manager(url: str, announce: Announce | None = None, mode: str = "apply") -> DatabaseManager:
     """Open a database with a short patience for the lock."""
+    if url.startswith("postgresql"):
+        # asyncpg forgets a future when it is cancelled just as it asks for TLS, and the loop complains of that.
+        url += "?sslmode=disable"
     settings = Settings.from_env(database_url=url, migrate_on_startup=mode, lock_timeout_seconds=30)
     return DatabaseManager(settings, announce=announce)
 
@@ -164,9 +167,6 @@ async def test_a_cancel_scope_ends_a_migration_in_a_revision(database_url: str, 
 @pytest.mark.parametrize("number", [None, 0])
 async def test_a_startup_can_be_cancelled_at_any_moment(database_url: str, number: int | None, seconds: float) -> None:
     """Whenever a timeout strikes, be it the look, the lock, the creation or a revision, the next start finishes."""
-    if database_url.startswith("postgresql"):
-        # asyncpg forgets a future when it is cancelled just as it asks for TLS, and the loop complains of that.
-        database_url += "?sslmode=disable"
     if number is not None:
         await at(database_url, number)
     with anyio.move_on_after(seconds):
