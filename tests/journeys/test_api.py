@@ -33,7 +33,7 @@ HEAD = read_history(own_environment()).head
 CHAIN = [one.id for one in read_history(own_environment()).ordered()]
 PASSWORD = "s3cret-w0rd"
 SECONDS = 60.0
-SESSIONS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waiter'"
+SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waiter'"
 
 MAIN = (str(ROOT / "main.py"), "--mode", "api")
 SERVE = ("-m", "tbcv", "serve")
