@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     migrate_on_startup: StartupMigration = Field(
         default=StartupMigration.APPLY,
         description="`apply` runs pending revisions at startup, `check` refuses to start while the schema is "
-        "not at head, `off` starts without looking (`/health/ready` still tells).",
+        "not at head, `off` starts whatever the schema is (`/health/ready` still tells).",
     )
     lock_timeout_seconds: float = Field(
         default=300.0,

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from configparser import ConfigParser
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +19,7 @@ from tbcv.core.database import Base, DatabaseManager
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, ConfirmationRequiredError
 from tbcv.migrate.guard import DdlPolicy
-from tbcv.migrate.location import AlembicEnvironment, own_environment, read_environment
+from tbcv.migrate.location import AlembicEnvironment, expanded_url, own_environment, read_environment, written_url
 from tbcv.migrate.plan import AppliedStep
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.report import document, terminal
@@ -175,12 +174,10 @@ def _print(renderable: RenderableType, stream: TextIO) -> None:
 
 
 def _url_of(environment: AlembicEnvironment) -> str:
-    parser = ConfigParser(interpolation=None)
-    parser.read(environment.config_file, encoding="utf-8")
-    url = parser.get("alembic", "sqlalchemy.url", fallback="").strip()
+    url = written_url(environment.config_file)
     if not url:
         raise ConfigurationError(
             f"{environment.config_file.name} names no database",
             hint="give --database-url or set DATABASE_URL",
         )
-    return url.replace("%(here)s", str(environment.config_file.parent)).replace("%%", "%")
+    return expanded_url(url, environment.config_file)

@@ -90,6 +90,12 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await connection.close()
 
 
+def is_absent(address: DatabaseURL) -> bool:
+    """Tell whether an address is of a SQLite file that is not there yet, or has nothing in it."""
+    path = address.sqlite_path
+    return path is not None and (not path.exists() or path.stat().st_size == 0)
+
+
 def _engine(address: DatabaseURL, **options: Any) -> AsyncEngine:  # noqa: ANN401  # create_async_engine's own
     return create_async_engine(
         address.url, connect_args=dict(address.connect_args), json_serializer=_serialize, **options

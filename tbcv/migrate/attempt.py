@@ -64,7 +64,8 @@ class Attempt:
         if self._left(after):
             raise self._failure(after, None)
         clock.complete(self.plan)
-        _log.info("%s: %s -> %s", self.plan.direction, self.plan.current or "base", after or "base")
+        before = ", ".join(self.plan.current) or "base"
+        _log.info("%s: %s -> %s", self.plan.direction, before, ", ".join(after) or "base")
         return Outcome(self.plan.direction, self.plan.current, after, tuple(clock.steps))
 
     async def _execute(self, connection: AsyncConnection, clock: StepClock) -> None:

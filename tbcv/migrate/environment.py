@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging.config
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from configparser import ConfigParser, Error
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +27,10 @@ from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import RefusedError
 from tbcv.migrate.guard import whole_steps
+from tbcv.migrate.history import read_history
 from tbcv.migrate.integrity import IntegrityCheck
+from tbcv.migrate.location import AlembicEnvironment, expanded_url, written_url
+from tbcv.migrate.managed import Managed
 from tbcv.migrate.rebuild import watched_rebuilds
 from tbcv.settings import Settings
 
@@ -67,25 +69,15 @@ def database_url(config: Config) -> str:
     A URL counts as set on the Config when it differs from the one in the file.
     """
     # Read raw: '%' starts no interpolation in a URL that somebody set without doubling it.
-    effective = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback="")
-    written = _url_in_file(config)
+    effective = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback="").strip()
+    file = Path(config.config_file_name or "alembic.ini")
+    written = written_url(file, config.config_ini_section) if config.config_file_name else ""
     if effective and effective != written:
         return effective.replace("%%", "%")
     settings = Settings.from_env()
     if "database_url" in settings.model_fields_set or not written:
         return settings.database_url.get_secret_value()
-    return written.replace("%%", "%").replace("%(here)s", str(config.get_main_option("here")))
-
-
-def _url_in_file(config: Config) -> str:
-    if not config.config_file_name:
-        return ""
-    parser = ConfigParser(interpolation=None)
-    try:
-        parser.read(config.config_file_name, encoding="utf-8")
-        return parser.get(config.config_ini_section, "sqlalchemy.url", fallback="")
-    except Error:
-        return ""
+    return expanded_url(written, file)
 
 
 def _configure_logging(config: Config) -> None:
@@ -126,8 +118,16 @@ def _renderer(rendered: Mapping[type[TypeEngine[Any]], str]) -> Callable[[str, o
 def _managed_only(
     config: Config, metadata: MetaData
 ) -> Callable[[SchemaItem, str | None, str, bool, SchemaItem | None], bool]:
-    """Leave alone the tables that neither a model nor a revision names."""
-    texts: list[str] = []
+    """Leave alone the tables that neither a model nor a revision makes."""
+
+    @cache
+    def managed() -> Managed:
+        directory = Path(config.get_main_option("script_location") or ".")
+        listed = tuple(Path(one) for one in config.get_version_locations_list() or ())
+        environment = AlembicEnvironment(
+            Path(config.config_file_name or "alembic.ini"), directory, listed or (directory / "versions",)
+        )
+        return Managed(read_history(environment), set(metadata.tables))
 
     def include(
         _item: SchemaItem,
@@ -136,17 +136,9 @@ def _managed_only(
         reflected: bool,
         counterpart: SchemaItem | None,
     ) -> bool:
-        if kind != "table" or not reflected or counterpart is not None or name in metadata.tables:
-            return True
-        texts.extend(() if texts else _revision_texts(config))
-        return any(re.search(rf"\b{re.escape(name or '')}\b", text) for text in texts)
+        return kind != "table" or not reflected or counterpart is not None or managed()(f"table {name}")
 
     return include
-
-
-def _revision_texts(config: Config) -> Iterable[str]:
-    location = config.get_main_option("script_location") or "."
-    return [path.read_text(encoding="utf-8") for path in Path(location, "versions").rglob("*.py")] or [""]
 
 
 def _run_offline(config: Config, options: dict[str, Any]) -> None:

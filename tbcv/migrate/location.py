@@ -63,6 +63,21 @@ def read_environment(config_file: Path) -> AlembicEnvironment:
     return AlembicEnvironment(config_file, directory, tuple(listed) or (directory / "versions",))
 
 
+def written_url(config_file: Path, section: str = "alembic") -> str:
+    """Return the database URL as it is spelled in an ini file of Alembic; empty where there is none."""
+    parser = ConfigParser(interpolation=None)
+    try:
+        parser.read(config_file, encoding="utf-8")
+        return parser.get(section, "sqlalchemy.url", fallback="").strip()
+    except Error:
+        return ""
+
+
+def expanded_url(written: str, config_file: Path) -> str:
+    """Return the URL that is meant by its spelling in an ini file."""
+    return written.replace("%(here)s", str(config_file.absolute().parent)).replace("%%", "%")
+
+
 def _resolve(location: str, base: Path) -> Path:
     # Alembic resolves a relative location against the working directory; the file's own is what people mean.
     path = Path(location.strip())

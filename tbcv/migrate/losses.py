@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, column, func, inspect, select, table
 
-from tbcv.engine.engines import migration_engine, reading_engine
+from tbcv.engine.engines import is_absent, migration_engine, reading_engine
 from tbcv.engine.failures import database_errors
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
@@ -83,7 +83,7 @@ async def _rehearse(trial: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
 
 
 async def _columns(address: DatabaseURL) -> Columns:
-    if address.sqlite_path is not None and not address.sqlite_path.exists():
+    if is_absent(address):
         return {}
     engine = migration_engine(address)
     try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, inspect, text
 
-from tbcv.engine.engines import migration_engine
+from tbcv.engine.engines import is_absent, migration_engine
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.checksum import checksum
@@ -126,7 +126,7 @@ async def _run_chain(
 
 
 async def _look(address: DatabaseURL) -> tuple[Snapshot, bool]:
-    if address.sqlite_path is not None and not address.sqlite_path.exists():
+    if is_absent(address):
         return Snapshot.of("sqlite", ()), False
     engine = migration_engine(address)
     try:

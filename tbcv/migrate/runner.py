@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import anyio
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tbcv.engine.engines import connected, migration_engine, reading_engine
+from tbcv.engine.engines import connected, is_absent, migration_engine, reading_engine
 from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import (
@@ -51,7 +51,6 @@ from tbcv.migrate.preview import (
 )
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import (
-    VERSION_TABLE,
     State,
     Status,
     empty_status,
@@ -145,22 +144,20 @@ class MigrationRunner:
             BrokenHistoryError: The revisions on disk form no history.
         """
         history = await self._history()
-        path = self.address.sqlite_path
         with database_errors(self.address):
-            if path is not None and (not path.exists() or path.stat().st_size == 0):
+            if is_absent(self.address):
                 return empty_status(history)
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
-                return await connection.run_sync(_look, history, self._managed)
+                return await connection.run_sync(read_status, history, self._managed)
 
     async def snapshot(self) -> Snapshot:
-        """Return the schema of the database, with what is not the application's.
+        """Return the schema of the whole database, what is not the application's included.
 
         Raises:
             DatabaseUnavailableError: It cannot be read.
         """
-        path = self.address.sqlite_path
         with database_errors(self.address):
-            if path is not None and (not path.exists() or path.stat().st_size == 0):
+            if is_absent(self.address):
                 return Snapshot.of(self.address.dialect, ())
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
                 return await connection.run_sync(take_snapshot)
@@ -310,7 +307,9 @@ class MigrationRunner:
                         outcome = await self._try(direction, target, held, trace.clock)
                     except UpgradeFailedError as error:
                         raise _with_backup(error, backup) from error.__cause__
-            trace.outcome = replace(outcome, before=plan.current, backup=backup)
+            if not outcome.applied:
+                return outcome
+            trace.outcome = replace(outcome, backup=backup)
             return trace.outcome
 
     async def _protect(self, direction: Direction, target: str) -> str:
@@ -325,12 +324,13 @@ class MigrationRunner:
 
     async def _try(self, direction: Direction, target: str, held: HeldLock, clock: StepClock) -> Outcome:
         """Attempt until it succeeds, or fails for a reason that does not pass; plan anew each time."""
+        before = (await self.status()).current
         for number in range(1, self._policy.attempts + 1):
             plan = self._plan(direction, await self.status(), target)
             if not plan.steps:
-                return Outcome(direction, plan.current, plan.current, tuple(clock.steps))
+                return Outcome(direction, before, plan.current, tuple(clock.steps))
             try:
-                return await self._attempt(plan, held, clock)
+                return replace(await self._attempt(plan, held, clock), before=before)
             except UpgradeFailedError as error:
                 await self._pause(error, held, number)
         raise AssertionError("the last attempt raises")
@@ -377,9 +377,8 @@ class MigrationRunner:
         Raises:
             DatabaseUnavailableError: It cannot be read.
         """
-        path = self.address.sqlite_path
         with database_errors(self.address):
-            if path is not None and (not path.exists() or path.stat().st_size == 0):
+            if is_absent(self.address):
                 return ()
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
                 return await connection.run_sync(read_entries)
@@ -463,19 +462,6 @@ class MigrationRunner:
             if engine is not self._engine:
                 with anyio.CancelScope(shield=True):
                     await engine.dispose()
-
-
-def _look(connection: Connection, history: History, managed: AbstractSet[str] | None) -> Status:
-    """Look where a database stands, and once more where another run may have come between two queries of the look."""
-    try:
-        status = read_status(connection, history, managed)
-    except DBAPIError as error:
-        if VERSION_TABLE not in reason(error):
-            raise
-    else:
-        if status.state is not State.UNVERSIONED:
-            return status
-    return read_status(connection, history, managed)
 
 
 def _with_backup(error: UpgradeFailedError, backup: str) -> UpgradeFailedError:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from tbcv.engine.failures import reason
 from tbcv.errors import DatabaseAheadError, HistoryDivergedError, UnversionedDatabaseError
 from tbcv.migrate.history import History
 
@@ -81,9 +82,12 @@ def read_status(connection: Connection, history: History, managed: AbstractSet[s
         managed: The tables that are tbcv's; None takes every table for one.
     """
     current = read_revisions(connection)
+    tables = () if current else _tables(connection, managed)
+    if tables:
+        # Another run may have made both since the revisions were read.
+        current = read_revisions(connection)
     if current:
         return place(current, history)
-    tables = _tables(connection, managed)
     state = State.UNVERSIONED if tables else State.EMPTY
     return Status(state, (), history.heads, _ids(history, ()), tables=tables)
 
@@ -95,13 +99,16 @@ def empty_status(history: History) -> Status:
 
 def read_revisions(connection: Connection) -> tuple[str, ...]:
     """Return the revisions that a database records; none where it has no version table."""
+    query = text(f"SELECT version_num FROM {VERSION_TABLE}")
     try:
-        rows = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all()
+        rows = connection.execute(query).scalars().all()
     except DBAPIError as error:
         connection.rollback()
-        if error.connection_invalidated or inspect(connection).has_table(VERSION_TABLE):
+        # Its name is in the message of a missing table, and in none about the database as a whole.
+        if VERSION_TABLE not in reason(error):
             raise
-        rows = []
+        # It may have been made since.
+        rows = connection.execute(query).scalars().all() if inspect(connection).has_table(VERSION_TABLE) else []
     finally:
         connection.rollback()
     return tuple(sorted(rows))

@@ -103,6 +103,11 @@ async def test_two_tasks_share_one_migration(database_url: str, number: int | No
     assert [one.status.state for one in done] == [State.AT_HEAD, State.AT_HEAD]
     worked = [bool(one.outcome.applied) or one.outcome.direction is Direction.CREATE for one in done]
     assert sorted(worked) == [False, True]
+    (waited,) = (one.outcome for one, worker in zip(done, worked, strict=True) if not worker)
+    assert waited.before == waited.after
+    async with manager(database_url) as database:
+        runs = await database.migrations.entries()
+    assert [one.ended for one in runs].count("done") == (1 if number is None else 2)
 
 
 async def test_one_manager_can_be_initialized_by_two_tasks(database_url: str) -> None:

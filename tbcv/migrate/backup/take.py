@@ -13,7 +13,7 @@ import anyio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tbcv.engine.engines import migration_engine, reading_engine
+from tbcv.engine.engines import is_absent, migration_engine, reading_engine
 from tbcv.engine.failures import database_errors
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
@@ -136,7 +136,7 @@ class _Request:
 
 async def _sqlite(request: _Request) -> Backup | None:
     source = request.address.sqlite_path
-    if source is None or not source.exists() or source.stat().st_size == 0:
+    if source is None or is_absent(request.address):
         return None
     await request.require_space(sqlite.size(source))
     async with request.slot() as slot:
