@@ -1,4 +1,4 @@
-"""`initialize_database` as applications call it: from any loop, twice, and at once."""
+"""`initialize_database` as applications call it: from any loop, twice, at once, and cancelled in the middle."""
 
 from __future__ import annotations
 
@@ -146,3 +146,60 @@ async def test_off_creates_nothing(sqlite_url: str) -> None:
     async with manager(sqlite_url, mode="off") as database:
         assert (await database.initialize_database()).status.state is State.EMPTY
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
+
+
+@pytest.mark.parametrize("number", [0, 3])
+async def test_a_task_that_is_cancelled_in_a_revision_leaves_a_revision_of_the_chain(
+    database_url: str, number: int
+) -> None:
+    """A cancelled task ends cancelled, the step in progress is rolled back, and the next start finishes."""
+    pending = await at(database_url, 4)
+    heard: list[str] = []
+
+    def cancel(step: AppliedStep) -> None:
+        heard.append(step.id)
+        if step.id == pending[number]:
+            task.cancel()
+
+    task = asyncio.ensure_future(initialize(database_url, cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await status(database_url)).current != (pending[-1],)
+    await require_usable(database_url)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+async def test_a_cancel_scope_ends_a_migration_in_a_revision(database_url: str, number: int) -> None:
+    """Cancel scopes, which cancel every wait of the clean-up too, leave the same order behind."""
+    pending = await at(database_url, 4)
+    with anyio.CancelScope() as scope:
+
+        def cancel(step: AppliedStep) -> None:
+            if step.id == pending[number]:
+                scope.cancel()
+
+        await initialize(database_url, cancel)
+    assert scope.cancelled_caught
+    assert (await status(database_url)).current != (pending[-1],)
+    await require_usable(database_url)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("number", [None, 0])
+async def test_a_startup_can_be_cancelled_at_any_moment(database_url: str, number: int | None, seconds: float) -> None:
+    """Whenever a timeout strikes, be it the look, the lock, the creation or a revision, the next start finishes."""
+    if number is not None:
+        await at(database_url, number)
+    with anyio.move_on_after(seconds):
+        await initialize(database_url)
+    await require_usable(database_url)
+
+
+async def test_waiting_for_the_lock_can_be_cancelled(database_url: str) -> None:
+    """Whoever waits for another migrator can be cancelled at once, and has changed nothing."""
+    async with manager(database_url) as database, migration_lock(database.migrations.address, 1):
+        with anyio.move_on_after(1) as scope:
+            await initialize(database_url)
+        assert scope.cancelled_caught
+    assert (await status(database_url)).state is State.EMPTY
+    await require_usable(database_url)
