@@ -32,7 +32,7 @@ An error says what is wrong, where, and (``hint``) what to do next. A finding is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TbcvError(Exception):
@@ -206,3 +206,14 @@ class UpgradeFailedError(MigrationError):
         self.failed = failed
         self.remaining = tuple(remaining)
         self.backup = backup
+
+    def amended(self, *, hint: str, message: str = "", backup: str = "") -> Self:
+        """Return the same failure with more said about it."""
+        return type(self)(
+            message or self.message,
+            applied=self.applied,
+            failed=self.failed,
+            remaining=self.remaining,
+            backup=backup or self.backup,
+            hint=hint,
+        )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 import anyio
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.engines import connected, is_absent, migration_engine, reading_engine
@@ -21,11 +19,7 @@ from tbcv.engine.failures import database_errors, reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import (
     AdoptionError,
-    LockLostError,
-    LockTimeoutError,
     MigrationError,
-    RefusedError,
-    TbcvError,
     UpgradeFailedError,
 )
 from tbcv.migrate.adoption import Adoption, adopt, recorded_match
@@ -33,9 +27,9 @@ from tbcv.migrate.attempt import Attempt
 from tbcv.migrate.backup.model import Backup
 from tbcv.migrate.executor import StepClock, alembic_alone, render
 from tbcv.migrate.fresh import create_at_head
-from tbcv.migrate.guard import DdlPolicy, guard, passing
+from tbcv.migrate.guard import DdlPolicy, guard
 from tbcv.migrate.history import History, read_history
-from tbcv.migrate.journal import Entry, read_entries, write_entry
+from tbcv.migrate.journal import Entry, read_entries
 from tbcv.migrate.ledger import proven_head
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import HeldLock, migration_lock
@@ -49,6 +43,8 @@ from tbcv.migrate.preview import (
     script_text,
     stamp_script,
 )
+from tbcv.migrate.recorder import Recorder, Trace
+from tbcv.migrate.retry import pause
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import (
     State,
@@ -60,16 +56,6 @@ from tbcv.migrate.status import (
 )
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Trace:
-    """What a run leaves for the journal while it goes on."""
-
-    clock: StepClock
-    known: bool = False
-    before: tuple[str, ...] = ()
-    outcome: Outcome | None = None
 
 
 class MigrationRunner:
@@ -110,7 +96,7 @@ class MigrationRunner:
         self._create_all = create_all
         self._engine = engine
         self._announce = announce
-        self._journal = journal
+        self._recorder = Recorder(partial(self._migrating, HeldLock()), self._current, journal)
         self._read: tuple[object, History] | None = None
         self._protection = protection
 
@@ -199,7 +185,7 @@ class MigrationRunner:
         proven = proven_head(self.environment, self.history(), self.address.dialect)
         if self._create_all is None or proven is None or (await self.status()).state is not State.EMPTY:
             return await self.upgrade()
-        async with self._journaled(Direction.CREATE) as trace:
+        async with self._recorded(Direction.CREATE) as trace:
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     trace.outcome = await self._create(self._create_all, proven, held)
@@ -226,7 +212,7 @@ class MigrationRunner:
             RevisionNotFoundError: There is no such revision.
         """
         self.history().resolve(target)
-        async with self._journaled(Direction.STAMP) as trace:
+        async with self._recorded(Direction.STAMP) as trace:
             trace.before = (await self.status()).current
             plan = Plan(Direction.STAMP, trace.before, target, ())
             with database_errors(self.address):
@@ -240,7 +226,7 @@ class MigrationRunner:
         Raises:
             AdoptionError: It records a revision, or the plan would lose something; nothing was changed.
         """
-        async with self._journaled(Direction.ADOPT) as trace:
+        async with self._recorded(Direction.ADOPT) as trace:
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     status = await self.status()
@@ -291,7 +277,7 @@ class MigrationRunner:
         return planned(history, status.current, target)
 
     async def _run(self, direction: Direction, target: str) -> Outcome:
-        async with self._journaled(direction) as trace:
+        async with self._recorded(direction) as trace:
             status = await self.status()
             require_known_place(status)
             trace.before, trace.known = status.current, True
@@ -306,7 +292,10 @@ class MigrationRunner:
                     try:
                         outcome = await self._try(direction, target, held, trace.clock)
                     except UpgradeFailedError as error:
-                        raise _with_backup(error, backup) from error.__cause__
+                        if not backup:
+                            raise
+                        back = f"the database as it was before the run: `tbcv migrate restore {backup}`"
+                        raise error.amended(backup=backup, hint=f"{error.hint}; {back}") from error.__cause__
             if not outcome.applied:
                 return outcome
             trace.outcome = replace(outcome, backup=backup)
@@ -332,44 +321,11 @@ class MigrationRunner:
             try:
                 return replace(await self._attempt(plan, held, clock), before=before)
             except UpgradeFailedError as error:
-                await self._pause(error, held, number)
+                await pause(error, held, self._policy, number)
         raise AssertionError("the last attempt raises")
 
-    @asynccontextmanager
-    async def _journaled(self, direction: Direction) -> AsyncIterator[_Trace]:
-        """Write down how a run ended, unless it had nothing to do.
-
-        A database whose place among the revisions is unknown, or that was only asked for wrongly, is not written to.
-        """
-        trace = _Trace(StepClock(self._announce))
-        ended, why = "", ""
-        try:
-            yield trace
-            ended = "done" if trace.outcome is not None else ""
-        except (RefusedError, UpgradeFailedError, LockTimeoutError, LockLostError) as error:
-            if trace.known:
-                ended, why = "refused" if isinstance(error, RefusedError) else "failed", str(error)
-            raise
-        except asyncio.CancelledError:
-            ended = "interrupted" if trace.known else ""
-            raise
-        finally:
-            if self._journal and ended:
-                with anyio.CancelScope(shield=True):
-                    await self._write(trace, direction, ended, why)
-
-    async def _write(self, trace: _Trace, direction: Direction, ended: str, why: str) -> None:
-        outcome = trace.outcome
-        try:
-            after = outcome.after if outcome is not None else await self._current()
-            way = direction if outcome is None else outcome.direction
-            entry = Entry(way, ended, trace.before, after, tuple(trace.clock.steps), why)
-            async with self._migrating(HeldLock()) as connection:
-                await connection.run_sync(write_entry, entry)
-        except (SQLAlchemyError, OSError, TbcvError) as error:
-            # Of a run that failed, its own error says enough.
-            level = logging.WARNING if ended == "done" else logging.DEBUG
-            _log.log(level, "the journal could not be written: %s", reason(error))
+    def _recorded(self, direction: Direction) -> AbstractAsyncContextManager[Trace]:
+        return self._recorder.run(direction, StepClock(self._announce))
 
     async def entries(self) -> tuple[Entry, ...]:
         """Read the journal of the database, newest first.
@@ -382,32 +338,6 @@ class MigrationRunner:
                 return ()
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
                 return await connection.run_sync(read_entries)
-
-    async def _pause(self, error: UpgradeFailedError, held: HeldLock, number: int) -> None:
-        """Wait before another attempt, or raise what made the last one fail."""
-        what = passing(error.__cause__)
-        if not what:
-            raise error
-        who = held.blockers or "another session"
-        if number == self._policy.attempts:
-            raise UpgradeFailedError(
-                f"{error.message}; {what} in each of {number} attempts, held by {who}",
-                applied=error.applied,
-                failed=error.failed,
-                remaining=error.remaining,
-                hint="end that session, or migrate at a quieter time (TBCV_DDL_LOCK_TIMEOUT_SECONDS)",
-            ) from error
-        pause = min(0.25 * 2 ** (number - 1), 5.0) * random.uniform(0.5, 1.5)  # noqa: S311  # no secret
-        _log.warning(
-            "revision %s was rolled back after %s, held by %s; attempt %d of %d in %.1f s",
-            error.failed,
-            what,
-            who,
-            number + 1,
-            self._policy.attempts,
-            pause,
-        )
-        await anyio.sleep(pause)
 
     async def _attempt(self, plan: Plan, held: HeldLock, clock: StepClock) -> Outcome:
         async with self._migrating(held) as connection:
@@ -462,20 +392,6 @@ class MigrationRunner:
             if engine is not self._engine:
                 with anyio.CancelScope(shield=True):
                     await engine.dispose()
-
-
-def _with_backup(error: UpgradeFailedError, backup: str) -> UpgradeFailedError:
-    """Name the backup in a failure, and the command that brings it back."""
-    if not backup:
-        return error
-    return UpgradeFailedError(
-        error.message,
-        applied=error.applied,
-        failed=error.failed,
-        remaining=error.remaining,
-        backup=backup,
-        hint=f"{error.hint}; the database as it was before the run: `tbcv migrate restore {backup}`",
-    )
 
 
 def _absolute(target: str) -> bool:
