@@ -55,10 +55,11 @@ def run(target_metadata: MetaData, *, rendered_types: Mapping[type[TypeEngine[An
         return
     given = config.attributes.get("connection")
     if isinstance(given, Connection):
+        _require_no_transaction(given)
         _run_on(given, options)
     elif given is None or isinstance(given, AsyncEngine):
         _await(lambda: _run_async(given or migration_engine(parse_database_url(database_url(config))), options))
-    else:  # a synchronous engine, or pytest-alembic's wrapper of a connection
+    else:  # a synchronous engine, or pytest-alembic's wrapper of a connection, whose transaction is its own affair
         with given.connect() as connection:
             _run_on(connection, options)
 
@@ -149,11 +150,6 @@ def _run_offline(config: Config, options: dict[str, Any]) -> None:
 
 
 def _run_on(connection: Connection, options: dict[str, Any]) -> None:
-    if connection.in_transaction() and _changes_database():
-        raise RefusedError(
-            "the connection that the migration was given is in a transaction, which nobody would commit",
-            hint="give one from engine.connect() and execute nothing on it before; nothing was changed",
-        )
     with ExitStack() as stack:
         stack.enter_context(whole_steps(connection))
         if connection.dialect.name == "sqlite":
@@ -162,6 +158,14 @@ def _run_on(connection: Connection, options: dict[str, Any]) -> None:
         context.configure(connection=connection, **options)
         with context.begin_transaction():
             context.run_migrations()
+
+
+def _require_no_transaction(connection: Connection) -> None:
+    if connection.in_transaction() and _changes_database():
+        raise RefusedError(
+            "the connection that the migration was given is in a transaction, which nobody would commit",
+            hint="give one from engine.connect() and execute nothing on it before; nothing was changed",
+        )
 
 
 def _changes_database() -> bool:
