@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tbcv.cli.interrupted import ended_at_once
 from tbcv.cli.main import run
 
 MODE = click.Option(
@@ -19,8 +20,9 @@ class Main(click.Command):
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:  # noqa: ANN401  # click's own
         """Take over the options of ``tbcv serve``."""
-        # Not at the top: Ctrl-C during the second that this takes is `run`'s to answer.
-        from tbcv.cli.serve import serve  # noqa: PLC0415
+        # Not at the top: it takes a second, which `ended_at_once` covers.
+        with ended_at_once():
+            from tbcv.cli.serve import serve  # noqa: PLC0415
 
         self.params, self.callback, self.help = [MODE, *serve.params], serve.callback, serve.help
         return super().make_context(*arguments, **more)

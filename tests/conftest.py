@@ -17,6 +17,8 @@ from sqlalchemy import make_url
 
 from tbcv.engine.embedded import EmbeddedPostgres
 
+SERVER = "TBCV_TEST_POSTGRES_URL"
+UNIT = Path(__file__).parent / "unit"
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
 
@@ -27,10 +29,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave to each test, and to the processes it starts, no setting but the server for scratch databases.
+
+    Whoever asks for scratch databases would otherwise start a server, which takes seconds; tests marked
+    ``embedded_scratch`` see that it does. Processes may keep bytecode: without it each takes seconds to start.
+    """
     for name in list(os.environ):
-        if name == "DATABASE_URL" or (name.startswith("TBCV_") and name != "TBCV_TEST_POSTGRES_URL"):
+        if name in {"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"} or (name.startswith("TBCV_") and name != SERVER):
             monkeypatch.delenv(name)
+    alone = request.path.is_relative_to(UNIT) or request.node.get_closest_marker("embedded_scratch")
+    if not alone:
+        monkeypatch.setenv("TBCV_SCRATCH_DATABASE_URL", request.getfixturevalue("postgres_admin_url"))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +53,7 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def postgres_admin_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of a database from which others can be created."""
-    given = os.environ.get("TBCV_TEST_POSTGRES_URL")
+    given = os.environ.get(SERVER)
     return given or request.getfixturevalue("postgres_server").url()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import logging.config
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, Protocol
 
 import anyio
@@ -54,13 +56,10 @@ def serve(
         ConfigurationError: The extra is not installed, the address is taken, or the options exclude each other.
         TbcvError: As `tbcv.api.startup.initialize`.
     """
-    require_extra()
+    uvicorn = load()
     require_one_process(settings, reload=reload, workers=workers)
     require_free(host, port)
-    import uvicorn  # noqa: PLC0415  # an extra, which only serving needs
-    from uvicorn.config import LOGGING_CONFIG  # noqa: PLC0415
-
-    log_config = logging_with_tbcv(LOGGING_CONFIG)
+    log_config = logging_with_tbcv(uvicorn.config.LOGGING_CONFIG)
     logging.config.dictConfig(log_config)
     run(initialize, settings)
     os.environ.update(environment_of(settings))
@@ -73,6 +72,16 @@ def serve(
         workers=workers,
         log_config=log_config,
     )
+
+
+def load() -> ModuleType:
+    """Import and return uvicorn, of the extra ``tbcv[api]``, which only serving needs.
+
+    Raises:
+        ConfigurationError: The extra is not installed.
+    """
+    require_extra()
+    return importlib.import_module("uvicorn")
 
 
 def require_extra(modules: tuple[str, ...] = _EXTRA) -> None:

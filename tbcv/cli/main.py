@@ -13,11 +13,9 @@ from typing import NoReturn
 import click
 
 from tbcv import __version__
-from tbcv.cli.interrupted import Interrupted
+from tbcv.cli.interrupted import INTERRUPTED, SIGNALLED, Interrupted, ended_at_once
 from tbcv.errors import TbcvError
 
-SIGNALLED = 128
-INTERRUPTED = SIGNALLED + 2
 DEFECT = 70
 
 # Imported on demand: what a command needs takes half a second to import, and --help needs none of it.
@@ -37,7 +35,8 @@ class _Lazy(click.Group):
         if name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with ended_at_once():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:

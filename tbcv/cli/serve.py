@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tbcv.api import server
+from tbcv.cli.interrupted import ended_at_once
 from tbcv.cli.loop import await_result
 from tbcv.settings import Settings
 
@@ -19,5 +20,7 @@ from tbcv.settings import Settings
 @click.option("--database-url", metavar="URL", help="The database; DATABASE_URL otherwise.")
 def serve(host: str, port: int, reload: bool, workers: int, database_url: str | None) -> None:
     """Serve the API; TBCV_MIGRATE_ON_STARTUP says what its startup does about pending revisions."""
+    with ended_at_once():
+        server.load()
     settings = Settings.from_env(database_url=database_url, migration_database_url=database_url)
     server.serve(settings, host=host, port=port, reload=reload, workers=workers, run=await_result)

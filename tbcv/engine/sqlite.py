@@ -8,7 +8,6 @@ and an engine that writes begins with IMMEDIATE.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -18,6 +17,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 BEGIN_OPTION = "sqlite_begin"
 """Execution option that names the kind of BEGIN: DEFERRED, IMMEDIATE or EXCLUSIVE."""
+
+
+class _RolledBack(sqlite3.Connection):
+    """A connection whose transaction ends when it is closed.
+
+    SQLite keeps a closed connection, with its locks, for as long as one of its statements is unfinished; a task that
+    is cancelled between a query and its rows leaves such a statement to the garbage collector.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
 
 
 def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str = "DEFERRED") -> AsyncEngine:
@@ -33,9 +45,10 @@ def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str =
     """
 
     @event.listens_for(engine.sync_engine, "do_connect")
-    def _open(_dialect: object, _entry: object, arguments: list[Any], options: Mapping[str, Any]) -> None:
+    def _open(_dialect: object, _entry: object, arguments: list[Any], options: dict[str, Any]) -> None:
         # Where opening fails, aiosqlite leaves a thread behind whose answer comes when the event loop is closed.
         sqlite3.connect(arguments[0], uri=bool(options.get("uri"))).close()
+        options["factory"] = _RolledBack
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -102,12 +102,14 @@ async def _advisory_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncI
             assert raw is not None
             raw.add_termination_listener(lambda _: setattr(held, "lost", True))
             # A bare task: it never fails, and a task group would wrap what the caller raises.
-            watcher = asyncio.create_task(_watch(engine, held))
+            released = anyio.Event()
+            watcher = asyncio.create_task(_watch(engine, held, released))
             try:
                 yield held
             finally:
                 with anyio.CancelScope(shield=True):
-                    watcher.cancel()
+                    # Told, not cancelled: asyncpg does not tidy up after a connection that is cancelled half-made.
+                    released.set()
                     await asyncio.wait([watcher])
                     with suppress(DBAPIError):
                         await connection.rollback()
@@ -131,19 +133,27 @@ async def _take(connection: AsyncConnection) -> bool:
     return bool(got)
 
 
-async def _watch(engine: AsyncEngine, held: HeldLock) -> None:
+async def _watch(engine: AsyncEngine, held: HeldLock, released: anyio.Event) -> None:
     """Note who the migration waits for, until the lock is released or lost."""
-    await anyio.sleep(_WATCH_SECONDS)
+    if await _comes(released):
+        return
     with suppress(DBAPIError, OSError):
         # On a connection of its own: a CREATE INDEX CONCURRENTLY that meets a query in the transaction of the lock
         # waits for the end of that transaction, which waits for the index.
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            while not held.lost:
+            while True:
                 if held.migrator is not None:
                     rows = (await connection.execute(_BLOCKERS, {"pid": held.migrator})).all()
                     held.blockers = "; ".join(_describe(row) for row in rows) or held.blockers
-                await anyio.sleep(_WATCH_SECONDS)
+                if held.lost or await _comes(released):
+                    return
+
+
+async def _comes(released: anyio.Event) -> bool:
+    with anyio.move_on_after(_WATCH_SECONDS):
+        await released.wait()
+    return released.is_set()
 
 
 async def _describe_holder(connection: AsyncConnection) -> str:

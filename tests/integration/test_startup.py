@@ -85,6 +85,7 @@ async def test_an_empty_database_is_brought_to_head_once(database_url: str) -> N
     assert second.outcome.before == second.outcome.after == first.status.heads
 
 
+@pytest.mark.embedded_scratch
 async def test_pending_revisions_are_applied_and_announced_in_order(database_url: str) -> None:
     """A database that is behind gets what it lacks, and whoever asked hears of each step."""
     pending = await at(database_url, 4)

@@ -22,6 +22,7 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy import make_url
 
+from tests import processes
 from tests.migrations.chain import TABLES, Chain, exact
 from tests.migrations.dumps import STAMPED, carry, load
 from tests.migrations.schema import schema
@@ -77,19 +78,23 @@ class CommandLine:
 
     def __call__(self, *arguments: str, code: int = 0) -> Done:
         """Run a command of `tbcv migrate` and require its exit code; nobody ever sees a traceback."""
-        command = self.command(*arguments)
-        ran = subprocess.run(
-            command,
+        ran = self._ran(arguments)
+        done = Done(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+        assert "Traceback" not in done.err, done.err
+        assert done.code == code, f"{arguments}: {done}"
+        return done
+
+    def _ran(self, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[bytes]:
+        if self.root == ROOT:
+            return processes.run(["migrate", *arguments], directory=self.directory, variables=self.variables())
+        return subprocess.run(
+            self.command(*arguments),
             cwd=self.directory,
             env=self.variables(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
-        done = Done(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
-        assert "Traceback" not in done.err, done.err
-        assert done.code == code, f"{arguments}: {done}"
-        return done
 
     def document(self, *arguments: str, code: int = 0) -> Json:
         """Run a command with ``--json`` and return the one document that stdout holds."""
