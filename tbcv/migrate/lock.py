@@ -85,7 +85,8 @@ async def migration_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncI
         async with _advisory_lock(address, timeout_seconds) as held:
             yield held
     elif address.sqlite_path is not None:
-        async with _file_lock(address.sqlite_path, timeout_seconds):
+        path = address.sqlite_path
+        async with file_lock(path.with_name(f"{path.name}-migrate.lock"), timeout_seconds, "migration"):
             yield HeldLock()
     else:
         yield HeldLock()
@@ -169,8 +170,17 @@ def _describe(row: Row[Any]) -> str:
 
 
 @asynccontextmanager
-async def _file_lock(database: Path, timeout_seconds: float) -> AsyncIterator[None]:
-    path = database.with_name(f"{database.name}-migrate.lock")
+async def file_lock(path: Path, timeout_seconds: float, what: str) -> AsyncIterator[None]:
+    """Hold a lock on a file, which the operating system releases when its holder dies.
+
+    Args:
+        path: The file; made where it is not there, and left behind.
+        timeout_seconds: How long to wait for it.
+        what: What its holder does, in a word.
+
+    Raises:
+        LockTimeoutError: Somebody else held it all that time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False, on_acquired=_sign)
 
@@ -184,7 +194,7 @@ async def _file_lock(database: Path, timeout_seconds: float) -> AsyncIterator[No
     async def holder() -> str:
         return _signature(path) or f"whoever holds {path}"
 
-    await _poll(take, timeout_seconds, holder)
+    await _poll(take, timeout_seconds, holder, what)
     try:
         yield
     finally:
@@ -205,14 +215,17 @@ def _signature(path: Path) -> str:
 
 
 async def _poll(
-    take: Callable[[], Awaitable[bool]], timeout_seconds: float, holder: Callable[[], Awaitable[str]]
+    take: Callable[[], Awaitable[bool]],
+    timeout_seconds: float,
+    holder: Callable[[], Awaitable[str]],
+    what: str = "migration",
 ) -> None:
     start = time.monotonic()
     while not await take():
         waited = time.monotonic() - start
         if waited >= timeout_seconds:
             raise LockTimeoutError(
-                f"waited {waited:.1f} s for another migration to end, held by {await holder()}",
+                f"waited {waited:.1f} s for another {what} to end, held by {await holder()}",
                 hint="wait for it, or raise TBCV_LOCK_TIMEOUT_SECONDS",
             )
         # Thirty replicas that start together must not ask together.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
 from alembic.util.exc import CommandError
@@ -47,13 +48,19 @@ from tbcv.migrate.recorder import Recorder, Trace
 from tbcv.migrate.retry import pause
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import (
+    ID_LENGTH,
     State,
     Status,
     empty_status,
+    read_id_length,
     read_revisions,
     read_status,
     require_known_place,
+    require_room,
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -133,8 +140,7 @@ class MigrationRunner:
         with database_errors(self.address):
             if is_absent(self.address):
                 return empty_status(history)
-            async with self._connection(self._engine or reading_engine(self.address)) as connection:
-                return await connection.run_sync(read_status, history, self._managed)
+            return await self._look(read_status, history, self._managed)
 
     async def snapshot(self) -> Snapshot:
         """Return the schema of the whole database, what is not the application's included.
@@ -145,8 +151,7 @@ class MigrationRunner:
         with database_errors(self.address):
             if is_absent(self.address):
                 return Snapshot.of(self.address.dialect, ())
-            async with self._connection(self._engine or reading_engine(self.address)) as connection:
-                return await connection.run_sync(take_snapshot)
+            return await self._look(take_snapshot)
 
     def managed(self) -> Managed:
         """Return what of a database is the application's."""
@@ -211,7 +216,7 @@ class MigrationRunner:
         Raises:
             RevisionNotFoundError: There is no such revision.
         """
-        self.history().resolve(target)
+        await self._require_room(self.history().resolve(target))
         async with self._recorded(Direction.STAMP) as trace:
             trace.before = (await self.status()).current
             plan = Plan(Direction.STAMP, trace.before, target, ())
@@ -284,6 +289,7 @@ class MigrationRunner:
             plan = self._plan(direction, status, target)
             if not plan.steps:
                 return Outcome(direction, plan.current, plan.current)
+            await self._require_room(plan.ids)
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
@@ -300,6 +306,12 @@ class MigrationRunner:
                 return outcome
             trace.outcome = replace(outcome, backup=backup)
             return trace.outcome
+
+    async def _require_room(self, ids: Iterable[str]) -> None:
+        if all(len(one) <= ID_LENGTH for one in ids):
+            return
+        length = ID_LENGTH if is_absent(self.address) else await self._look(read_id_length)
+        require_room(ids, length)
 
     async def _protect(self, direction: Direction, target: str) -> str:
         """Take the backup that the run needs; returns its id, or nothing where it needs none."""
@@ -336,8 +348,7 @@ class MigrationRunner:
         with database_errors(self.address):
             if is_absent(self.address):
                 return ()
-            async with self._connection(self._engine or reading_engine(self.address)) as connection:
-                return await connection.run_sync(read_entries)
+            return await self._look(read_entries)
 
     async def _attempt(self, plan: Plan, held: HeldLock, clock: StepClock) -> Outcome:
         async with self._migrating(held) as connection:
@@ -361,6 +372,11 @@ class MigrationRunner:
                     hint="it reads results; run it with `tbcv migrate upgrade`",
                 ) from error
         return finish_postgresql_script(sql)
+
+    async def _look(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **more: P.kwargs) -> T:
+        """Call a function with a connection that cannot write."""
+        async with self._connection(self._engine or reading_engine(self.address)) as connection:
+            return await connection.run_sync(work, *arguments, **more)
 
     @asynccontextmanager
     async def _migrating(self, held: HeldLock) -> AsyncIterator[AsyncConnection]:

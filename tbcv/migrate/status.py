@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from tbcv.engine.failures import reason
-from tbcv.errors import DatabaseAheadError, HistoryDivergedError, UnversionedDatabaseError
+from tbcv.errors import DatabaseAheadError, HistoryDivergedError, RefusedError, UnversionedDatabaseError
 from tbcv.migrate.history import History
 
 VERSION_TABLE = "alembic_version"
+ID_LENGTH = 32
+"""How many characters of a revision's id Alembic's version table holds, unless an environment makes it wider."""
 
 version_table = Table(
     VERSION_TABLE,
     MetaData(),
-    Column("version_num", String(32), nullable=False),
+    Column("version_num", String(ID_LENGTH), nullable=False),
     PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
 )
 """As Alembic makes it."""
@@ -112,6 +115,36 @@ def read_revisions(connection: Connection) -> tuple[str, ...]:
     finally:
         connection.rollback()
     return tuple(sorted(rows))
+
+
+def read_id_length(connection: Connection) -> int | None:
+    """Return how many characters of an id the version table holds; None where it sets no limit."""
+    try:
+        columns = inspect(connection).get_columns(VERSION_TABLE)
+    except NoSuchTableError:
+        return ID_LENGTH
+    finally:
+        connection.rollback()
+    length: int | None = next((getattr(one["type"], "length", None) for one in columns), None)
+    return length
+
+
+def require_room(ids: Iterable[str], length: int | None) -> None:
+    """Refuse revisions whose ids the version table cannot hold, which PostgreSQL would say after they have run.
+
+    Args:
+        ids: What is to be recorded.
+        length: As `read_id_length` returns it.
+
+    Raises:
+        RefusedError: An id is longer.
+    """
+    longest = max(ids, key=len, default="")
+    if length is not None and len(longest) > length:
+        raise RefusedError(
+            f"the id of revision {longest} has {len(longest)} characters, and {VERSION_TABLE} holds {length}",
+            hint="give it a shorter one, in its file and in those that follow it; nothing was changed",
+        )
 
 
 def place(current: tuple[str, ...], history: History) -> Status:

@@ -71,10 +71,16 @@ class Process:
 
 
 class Forge:
-    """Starts commands, most of them as forks of a process that is warm; see `tests.faults.forge`."""
+    """Starts commands, most of them as forks of a process that is warm; see `tests.faults.forge`.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where what they print goes.
+        scratch: A PostgreSQL server for scratch databases, so that no command starts its own.
+    """
+
+    def __init__(self, directory: Path, scratch: str) -> None:
         self._directory = directory
+        self._scratch = scratch
         self._lock = threading.Lock()
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.forge"],
@@ -139,8 +145,9 @@ class Forge:
 
     def _variables(self, more: Mapping[str, str]) -> dict[str, str]:
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("TBCV_", "DATABASE_"))}
+        scratch = {"TBCV_SCRATCH_DATABASE_URL": self._scratch}
         # A backup costs seconds on PostgreSQL and would be taken once for every fault; it has tests of its own.
-        return {**plain, "PYTHONPATH": str(ROOT), "TBCV_BACKUP": "false", **more}
+        return {**plain, "PYTHONPATH": str(ROOT), "TBCV_BACKUP": "false", **scratch, **more}
 
     def _wait(self, pid: int) -> int:
         while (code := self._ask(wait=pid)) is None:

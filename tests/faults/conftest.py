@@ -13,9 +13,9 @@ from tests.faults.synthetic import Synthetic
 
 
 @pytest.fixture(scope="session")
-def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+def forge(tmp_path_factory: pytest.TempPathFactory, postgres_admin_url: str) -> Iterator[Forge]:
     """Return what starts commands."""
-    forge = Forge(tmp_path_factory.mktemp("commands"))
+    forge = Forge(tmp_path_factory.mktemp("commands"), postgres_admin_url)
     yield forge
     forge.close()
 
