@@ -10,7 +10,7 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.backup import Backup, default_directory, take_backup
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.losses import find_losses
-from tbcv.migrate.plan import Plan
+from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.settings import Settings
 
@@ -35,7 +35,11 @@ class Protection:
         Raises:
             BackupError: It cannot be taken or does not equal the database; the plan must not be carried out.
         """
-        if not plan.steps or not plan.current:
+        adopts = plan.direction is Direction.ADOPT
+        if adopts and self.address.dialect == "postgresql":
+            # It runs in one transaction and drops nothing.
+            return None
+        if not adopts and not (plan.steps and plan.current):
             return None
         async with ScratchDatabases(self.settings) as scratch:
             losses = None

@@ -237,10 +237,12 @@ class MigrationRunner:
                     status = await self.status()
                     if status.state is not State.UNVERSIONED:
                         raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
+                    plan = Plan(Direction.ADOPT, (), adoption.revision, ())
+                    backup = await self._backed_up(plan) if adoption.statements else ""
                     async with self._migrating(held) as connection:
                         await connection.run_sync(adopt, adoption, self.managed())
                         after = await connection.run_sync(read_revisions)
-            trace.outcome = Outcome(Direction.ADOPT, (), after)
+            trace.outcome = Outcome(Direction.ADOPT, (), after, backup=backup)
             return trace.outcome
 
     async def recorded_match(self) -> str | None:
@@ -294,7 +296,7 @@ class MigrationRunner:
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
                     target = target if _absolute(target) else plan.destination
-                    backup = await self._protect(direction, target)
+                    backup = await self._backed_up(self._plan(direction, await self.status(), target))
                     try:
                         outcome = await self._try(direction, target, held, trace.clock)
                     except UpgradeFailedError as error:
@@ -313,11 +315,9 @@ class MigrationRunner:
         length = ID_LENGTH if is_absent(self.address) else await self._look(read_id_length)
         require_room(ids, length)
 
-    async def _protect(self, direction: Direction, target: str) -> str:
-        """Take the backup that the run needs; returns its id, or nothing where it needs none."""
-        if self._protection is None:
-            return ""
-        backup = await self._protection(self._plan(direction, await self.status(), target))
+    async def _backed_up(self, plan: Plan) -> str:
+        """Take the backup that a plan needs; returns its id, or nothing where it needs none."""
+        backup = None if self._protection is None else await self._protection(plan)
         if backup is None:
             return ""
         _log.info("backup %s was taken", backup.id)
