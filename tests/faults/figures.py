@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -32,16 +32,21 @@ def table(reports: Iterable[pytest.TestReport]) -> list[str]:
 
 
 class Stalls:
-    """Measures how long an event loop, or anything else that should keep beating, stood still."""
+    """Measures how long an event loop, or anything else that should keep beating, stood still.
 
-    def __init__(self) -> None:
+    Args:
+        clock: By which clock, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.longest = 0.0
         self.beats = 0
-        self._last = time.perf_counter()
+        self._clock = clock
+        self._last = clock()
 
     def beat(self) -> None:
         """Note that it still moves."""
-        now = time.perf_counter()
+        now = self._clock()
         self.longest = max(self.longest, now - self._last)
         self.beats += 1
         self._last = now
