@@ -29,26 +29,39 @@ def run(
     arguments: Sequence[str], *, directory: Path, variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `tbcv` with these arguments, in this directory and with these environment variables only."""
-    request = json.dumps([list(arguments), str(directory), dict(variables)]).encode()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, socket.socket(socket.AF_UNIX) as client:
-        client.connect(_forks())
-        socket.send_fds(client, [len(request).to_bytes(8, "big")], [out.fileno(), err.fileno()])
-        client.sendall(request)
-        answer = client.recv(16)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
+        streams = [nothing.fileno(), out.fileno(), err.fileno()]
+        code = _ask(_forks(ROOT), [list(arguments), str(directory), dict(variables)], streams)
         out.seek(0)
         err.seek(0)
-        return subprocess.CompletedProcess(list(arguments), int(answer), out.read(), err.read())
+        return subprocess.CompletedProcess(list(arguments), code, out.read(), err.read())
+
+
+def program(root: Path) -> str:
+    """Return a line for a shell script that runs the `tbcv` of a checkout; one that serves is no fork."""
+    plain = f'exec "{sys.executable}" -m tbcv "$@"'
+    return f'[ "$1" != serve ] || {plain}\nexec "{sys.executable}" -I -S "{__file__}" ask "{_forks(root)}" "$@"'
+
+
+def _ask(address: str, request: object, streams: list[int]) -> int:
+    """Have a command run on these streams; returns its exit code."""
+    text = json.dumps(request).encode()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address)
+        socket.send_fds(client, [len(text).to_bytes(8, "big")], streams)
+        client.sendall(text)
+        return int(client.recv(16))
 
 
 @cache
-def _forks() -> str:
-    """Start the process that forks, once; it ends with the tests. Return the address of its socket."""
+def _forks(root: Path) -> str:
+    """Start the process that forks, once for each checkout; it ends with the tests. Return its socket's address."""
     directory = tempfile.TemporaryDirectory(prefix="tbcv-forks-")
     address = str(Path(directory.name, "socket"))
     ready, told = os.pipe()
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    variables = {**os.environ, "PYTHONPATH": str(root)}
     process = subprocess.Popen(
-        [sys.executable, __file__, address, str(told)], stdin=subprocess.PIPE, env=variables, pass_fds=[told]
+        [sys.executable, __file__, "fork", address, str(told)], stdin=subprocess.PIPE, env=variables, pass_fds=[told]
     )
     os.close(told)
     with os.fdopen(ready, "rb") as stream:
@@ -85,7 +98,7 @@ def _serve(address: str, told: int) -> None:
 
 def _answer(client: socket.socket) -> None:
     """Fork once more, for the command itself, and send its exit code when it has ended."""
-    size, streams, _, _ = socket.recv_fds(client, 8, 2)
+    size, streams, _, _ = socket.recv_fds(client, 8, 3)
     length, request = int.from_bytes(size, "big"), b""
     while len(request) < length:
         request += client.recv(1 << 16)
@@ -100,10 +113,14 @@ def _answer(client: socket.socket) -> None:
 
 
 def _become(arguments: list[str], directory: str, variables: dict[str, str], streams: list[int]) -> None:
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, stream in enumerate(streams, 1):
+    for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # New ones: what Python knows of the old ones, as whether they can be rewound, need not hold for these.
+    encoding = variables.get("PYTHONIOENCODING", "utf-8")
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115  # a descriptor is no path
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding, "backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(variables)
@@ -120,4 +137,6 @@ def _ended() -> bool:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]))
+    if sys.argv[1] == "fork":
+        _serve(sys.argv[2], int(sys.argv[3]))
+    sys.exit(_ask(sys.argv[2], [sys.argv[3:], str(Path.cwd()), dict(os.environ)], [0, 1, 2]))

@@ -23,6 +23,7 @@ from tbcv.cli.main import tbcv
 from tbcv.engine.embedded import _binaries, _free_port
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import TbcvError
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(["README.md", "migrations/README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
@@ -102,9 +103,9 @@ class Shell:
         self.server: subprocess.Popen[bytes] | None = None
         programs = directory / "bin"
         programs.mkdir()
-        modules = {"python": "", "tbcv": "-m tbcv", "alembic": "-m alembic"}
-        for name, arguments in modules.items():
-            self._write_program(programs / name, f'exec "{sys.executable}" {arguments} "$@"')
+        self._write_program(programs / "python", f'exec "{sys.executable}" "$@"')
+        self._write_program(programs / "alembic", f'exec "{sys.executable}" -m alembic "$@"')
+        self._write_program(programs / "tbcv", processes.program(self.root))
         for name, source in STAND_INS.items():
             if shutil.which(name) is None:
                 (programs / f"{name}.py").write_text(source)
