@@ -33,8 +33,8 @@ run: $(VENV)/run.stamp ## Migrate the database, then serve the API on HOST:PORT
 	$(BIN)/python -m tbcv migrate upgrade
 	$(BIN)/python main.py --mode api --host $(HOST) --port $(PORT)
 
-test: $(VENV)/dev.stamp ## Run every test but the fault tests, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/faults $(ARGS)
+test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-fast: $(VENV)/dev.stamp ## Run the unit tests only, which touch no database
 	$(BIN)/python -m pytest -q tests/unit $(ARGS)

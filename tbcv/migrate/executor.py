@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -35,9 +36,13 @@ async def alembic_alone() -> AsyncIterator[None]:
     """Keep other threads and tasks of this process out of Alembic; waits without blocking the event loop."""
     while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110  # an Event belongs to one loop; threads have several
         await anyio.sleep(0.01)
+    before = sys.dont_write_bytecode
+    # Bytecode of a revision that is edited twice in a second, to the same length, would be taken for the newer one's.
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = before
         _ALEMBIC.release()
 
 

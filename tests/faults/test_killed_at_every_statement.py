@@ -15,8 +15,8 @@ from tests.faults.commands import Done, Forge
 from tests.faults.figures import Figures
 from tests.faults.places import CHAIN, Place, Places, count, place
 
-STRIDE = 1 if os.environ.get("TBCV_FAULTS") == "all" else 23
-SIGTERMS = 5
+STRIDE = 1 if os.environ.get("TBCV_FAULTS") == "all" else 41
+SIGTERMS = 5 if STRIDE == 1 else 3
 
 pytestmark = pytest.mark.timeout(5400 if STRIDE == 1 else 300)
 
