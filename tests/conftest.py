@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -57,19 +58,36 @@ def postgres_admin_url(request: pytest.FixtureRequest) -> str:
     return given or request.getfixturevalue("postgres_server").url()
 
 
-@pytest.fixture
-def postgres_url(postgres_admin_url: str) -> Iterator[str]:
-    """Create a database for one test; its name is unique, so test processes may share a server."""
+@contextmanager
+def empty_database(admin: str, directory: Path) -> Iterator[str]:
+    """Give the URL of an empty database.
+
+    Args:
+        admin: A database on the server where it is created and dropped again; empty for a SQLite file.
+        directory: Where that file will be.
+    """
+    if not admin:
+        yield f"sqlite:///{directory}/tbcv.db"
+        return
+    # Unique, so that test processes may share a server.
     name = f"tbcv_test_{uuid4().hex}"
-    asyncio.run(_administer(postgres_admin_url, f"CREATE DATABASE {name}"))
-    yield make_url(postgres_admin_url).set(database=name).render_as_string(hide_password=False)
-    asyncio.run(_administer(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(_administer(admin, f"CREATE DATABASE {name}"))
+    yield make_url(admin).set(database=name).render_as_string(hide_password=False)
+    asyncio.run(_administer(admin, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def postgres_url(postgres_admin_url: str, tmp_path: Path) -> Iterator[str]:
+    """Create a database for one test."""
+    with empty_database(postgres_admin_url, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """Return the URL of a SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path}/tbcv.db"
+    with empty_database("", tmp_path) as url:
+        return url
 
 
 @pytest.fixture(params=ENGINES)

@@ -1,10 +1,10 @@
 """What Alembic's batch mode loses on SQLite when it builds a table anew.
 
 SQLite can hardly alter a table, so batch mode makes a new one out of what SQLAlchemy reflects, copies the rows and
-drops the old one. Triggers, collations, AUTOINCREMENT, unnamed CHECKs, conflict clauses and the expressions, orders
-and collations of indexes are not reflected: they go without a word. A step after which they are missing is rolled
-back, unless it dropped them by name or says that it means to. A view on the table would make SQLite refuse the new
-table's name; for that one statement it does not look at views.
+drops the old one. Triggers, collations, AUTOINCREMENT, unnamed CHECKs, conflict clauses, a second UNIQUE on the same
+columns, and the expressions, orders and collations of indexes are not reflected: they go without a word. A step after
+which they are missing is rolled back, unless it dropped them by name or says that it means to. A view on the table
+would make SQLite refuse the new table's name; for that one statement it does not look at views.
 """
 
 from __future__ import annotations
@@ -157,6 +157,7 @@ def _tables(connection: Connection) -> dict[str, Table]:
 def _table(table: str, lines: list[str]) -> Table:
     columns: set[str] = set()
     properties: set[Property] = set()
+    unique: dict[str, list[str]] = {}
     for line in lines:
         kind, _, rest = line.partition(" ")
         name, _, definition = rest.removeprefix(f"{table}.").partition(": ")
@@ -168,10 +169,17 @@ def _table(table: str, lines: list[str]) -> Table:
                 properties.update(_of_column(f"{table}.{name}", name, definition))
             case "constraint":
                 properties.update(_of_constraint(table, name, definition))
+                if definition.startswith("unique"):
+                    unique.setdefault(definition, []).append(name)
             case "trigger":
                 properties.add(Property(f"trigger {table}.{name}", definition, name))
             case "index" if _PECULIAR.search(definition):
                 properties.add(Property(f"index {table}.{name}", definition, name))
+    for definition, names in unique.items():
+        if len(names) > 1:
+            # SQLAlchemy tells UNIQUE constraints of SQLite apart by their columns alone, and finds one of these.
+            both = " and ".join(names)
+            properties.add(Property(f"one of {both} of {table}, which say the same", f"{definition} {both}"))
     return Table(frozenset(columns), frozenset(properties))
 
 

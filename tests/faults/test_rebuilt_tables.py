@@ -70,8 +70,23 @@ def test_dangling_references_are_refused(on_sqlite: Synthetic) -> None:
         (PLAIN, "CREATE INDEX plain ON items (name COLLATE NOCASE)", "index items.plain"),
         (PLAIN, "CREATE INDEX falling ON items (n DESC)", "index items.falling"),
         (PLAIN.replace("TEXT", "TEXT UNIQUE ON CONFLICT REPLACE"), "", "ON CONFLICT replace of items"),
+        (
+            PLAIN.replace("n INTEGER", "n INTEGER, CONSTRAINT u1 UNIQUE (n, id), CONSTRAINT u2 UNIQUE (n, id)"),
+            "",
+            "one of u1 and u2 of items, which say the same",
+        ),
     ],
-    ids=["trigger", "collation", "autoincrement", "check", "expression", "index collation", "order", "conflict"],
+    ids=[
+        "trigger",
+        "collation",
+        "autoincrement",
+        "check",
+        "expression",
+        "index collation",
+        "order",
+        "conflict",
+        "twin",
+    ],
 )
 def test_what_would_be_lost_is_refused(
     on_sqlite: Synthetic, figures: Figures, table: str, more: str, what: str
