@@ -8,6 +8,7 @@ and an engine that writes begins with IMMEDIATE.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -27,8 +28,10 @@ class _RolledBack(sqlite3.Connection):
     """
 
     def close(self) -> None:
-        if self.in_transaction:
-            self.rollback()
+        # Raised where it is closed already, as after a cancelled task that tidied up.
+        with suppress(sqlite3.ProgrammingError):
+            if self.in_transaction:
+                self.rollback()
         super().close()
 
 
