@@ -7,6 +7,7 @@ for a question and a line for an answer.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import json
@@ -14,8 +15,10 @@ import os
 import random
 import resource
 import sys
+import threading
 from typing import Any, NoReturn
 
+import asyncpg
 import click
 from sqlalchemy import Connection, Engine, event
 
@@ -53,7 +56,7 @@ class Boundaries:
 
     Args:
         kill_at: Its number, from 1; 0 lets the process live.
-        number: The signal.
+        number: The signal; 0 for an administrator who ends every session of the database instead.
         trace: Where to write each one down.
     """
 
@@ -66,20 +69,43 @@ class Boundaries:
         event.listen(Engine, "before_cursor_execute", self._statement)
         event.listen(Engine, "commit", self._commit)
 
-    def _statement(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    def _statement(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         # Between two statements that only look there is nothing that could be left in another state.
         if not statement.lstrip().startswith(("SELECT", "PRAGMA")):
-            self._pass(statement)
+            self._pass(connection, statement)
 
-    def _commit(self, _connection: Connection) -> None:
-        self._pass("COMMIT")
+    def _commit(self, connection: Connection) -> None:
+        self._pass(connection, "COMMIT")
 
-    def _pass(self, what: str) -> None:
+    def _pass(self, connection: Connection, what: str) -> None:
         self._passed += 1
         if self._trace is not None:
             print(" ".join(what.split())[:100], file=self._trace, flush=True)
         if self._passed == self._kill_at:
-            os.kill(os.getpid(), self._signal)
+            if self._signal:
+                os.kill(os.getpid(), self._signal)
+            else:
+                end_sessions(connection)
+
+
+def end_sessions(connection: Connection) -> None:
+    """End every session of a connection's database, as an administrator does; returns when they have ended."""
+    url = connection.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def end() -> None:
+        administrator = await asyncpg.connect(url)
+        try:
+            await administrator.fetch(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        finally:
+            await administrator.close()
+
+    # The event loop of this thread is busy with the statement.
+    thread = threading.Thread(target=asyncio.run, args=(end(),))
+    thread.start()
+    thread.join()
 
 
 def child(job: dict[str, Any]) -> NoReturn:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.faults.commands import Done, Forge
 from tests.faults.figures import Figures
 from tests.faults.places import CHAIN, Place, Places, count, place
 
-STRIDE = 1 if os.environ.get("TBCV_FAULTS") == "all" else 41
+STRIDE = 1 if os.environ.get("TBCV_FAULTS") == "all" else 61
+SESSIONS = 0
 SIGTERMS = 5 if STRIDE == 1 else 3
 
 pytestmark = pytest.mark.timeout(5400 if STRIDE == 1 else 300)
@@ -51,14 +53,12 @@ def journeys(
 
 def test_killed_on_the_way_up(journeys: Journeys, figures: Figures) -> None:
     """Kill -9 before any statement of an upgrade leaves a revision and its rows; the next upgrade goes on."""
-    steps = zip(journeys.up, journeys.up[1:], strict=False)
-    _kill_everywhere(journeys, figures, "upgrade", list(steps))
+    _kill_everywhere(journeys, figures, "upgrade", list(pairwise(journeys.up)))
 
 
 def test_killed_on_the_way_down(journeys: Journeys, figures: Figures) -> None:
     """Kill -9 before any statement of a downgrade leaves a revision and its rows; the next downgrade goes on."""
-    steps = zip(journeys.down, journeys.down[1:], strict=False)
-    _kill_everywhere(journeys, figures, "downgrade", list(steps))
+    _kill_everywhere(journeys, figures, "downgrade", list(pairwise(journeys.down)))
 
 
 def test_killed_while_the_schema_is_made(journeys: Journeys, figures: Figures) -> None:
@@ -67,6 +67,16 @@ def test_killed_while_the_schema_is_made(journeys: Journeys, figures: Figures) -
     first = places.empty()
     places.forge.run("migrate", "--database-url", first, "upgrade", "-r", "001")
     _kill_everywhere(journeys, figures, "creation", [(Place(places.empty(), "base", {}), place(first))])
+
+
+@pytest.mark.parametrize("what", ["upgrade", "downgrade"])
+def test_sessions_ended_at_every_statement(what: str, journeys: Journeys, figures: Figures) -> None:
+    """An administrator who ends the sessions of a migration at any statement leaves a revision and its rows."""
+    if journeys.places.dialect == "sqlite":
+        # There is no session that anybody else could end.
+        return
+    places = journeys.up if what == "upgrade" else journeys.down
+    _kill_everywhere(journeys, figures, what, list(pairwise(places)), SESSIONS)
 
 
 def test_terminated_on_the_way_up(journeys: Journeys, tmp_path: Path, figures: Figures) -> None:
@@ -91,20 +101,22 @@ def test_terminated_on_the_way_up(journeys: Journeys, tmp_path: Path, figures: F
     figures.note(f"SIGTERM, {places.dialect}, the whole chain", f"{SIGTERMS} of {SIGTERMS} rolled back and resumed")
 
 
-def _kill_everywhere(journeys: Journeys, figures: Figures, what: str, steps: list[tuple[Place, Place]]) -> None:
+def _kill_everywhere(
+    journeys: Journeys, figures: Figures, what: str, steps: list[tuple[Place, Place]], number: int = signal.SIGKILL
+) -> None:
     places = journeys.places
     kills = boundaries = resumed = 0
     found: dict[bool, int] = {False: 0, True: 0}
     for before, after in steps:
         total = _boundaries(places, what, before, after)
         # Another first one for every step, so that the sample does not favour what all steps begin with.
-        for number in range(1 + kills % STRIDE, total + 1, STRIDE):
+        for boundary in range(1 + kills % STRIDE, total + 1, STRIDE):
             url = places.copy(before.url)
-            done = _step(places, what, url, after.revision, kill_at=number)
-            assert done.code == -signal.SIGKILL, done
+            done = _step(places, what, url, after.revision, kill_at=boundary, number=number)
+            assert done.code == (-number if number else 3), done
             left = place(url)
             expected = before if left.revision == before.revision else after
-            assert (left.revision, left.rows) == (expected.revision, expected.rows), f"{what}, statement {number}"
+            assert (left.revision, left.rows) == (expected.revision, expected.rows), f"{what}, statement {boundary}"
             done = _step(places, what, url, after.revision)
             assert done.code == 0, done
             left_over = place(url)
@@ -114,8 +126,9 @@ def _kill_everywhere(journeys: Journeys, figures: Figures, what: str, steps: lis
             places.drop(url)
         boundaries += total
     assert kills
+    how = "kill -9" if number else "sessions ended"
     figures.note(
-        f"kill -9, {places.dialect}, {what} {steps[0][0].revision} to {steps[-1][1].revision}",
+        f"{how}, {places.dialect}, {what} {steps[0][0].revision} to {steps[-1][1].revision}",
         f"{kills} kills at {boundaries} boundaries: {found[False]} before, {found[True]} after, 0 between; "
         f"{resumed} resumed; rows {count(steps[0][0].rows)} -> {count(steps[-1][1].rows)}, none lost",
     )
@@ -130,9 +143,18 @@ def _boundaries(places: Places, what: str, before: Place, after: Place) -> int:
     return len(trace.read_text().splitlines())
 
 
-def _step(places: Places, what: str, url: str, target: str, *, kill_at: int = 0, trace: Path | None = None) -> Done:
+def _step(
+    places: Places,
+    what: str,
+    url: str,
+    target: str,
+    *,
+    kill_at: int = 0,
+    number: int = signal.SIGKILL,
+    trace: Path | None = None,
+) -> Done:
     assert target in CHAIN
     words = ("revert", url, target)
     if what != "downgrade":
         words = ("migrate", "--database-url", url, "upgrade", "-r", target)  # type: ignore[assignment]
-    return places.forge.start(*words, kill_at=kill_at, trace=trace).finish()
+    return places.forge.start(*words, kill_at=kill_at, number=number, trace=trace).finish()
