@@ -1,0 +1,223 @@
+"""The gate: every check, in order, composed into one verdict about a change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import anyio
+
+from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.findings import Finding, Severity
+from tbcv.gate.base import Base, opened_base
+from tbcv.gate.drift import Drift, ModelSource, check_drift
+from tbcv.gate.files import RevisionFiles, ends, in_order, read_files
+from tbcv.gate.history import check_history, check_lines, check_released
+from tbcv.gate.waivers import Waived, apply_waivers
+from tbcv.migrate.history import History, Revision
+from tbcv.migrate.ledger import ledger_path
+from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.templates import Templates
+
+_BROKEN = {"revision-unreadable", "revision-twice", "parent-missing", "history-circular"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One check of a run.
+
+    Attributes:
+        name: What it looks at.
+        seconds: How long it took.
+        findings: How many it found, waived ones included.
+        skipped: Why it did not run; empty where it did.
+    """
+
+    name: str
+    seconds: float = 0.0
+    findings: int = 0
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says about a change.
+
+    Attributes:
+        base: What the change is compared with.
+        revisions: All revisions, parents before children where that order exists.
+        new: Those that the base has not.
+        dialects: The engines on which was tried what has to be tried.
+        findings: What is wrong and nobody answers for.
+        waived: What is wrong and somebody answers for.
+        parts: The checks, in order.
+        drifts: How models, chain and committed schema agree, per engine.
+    """
+
+    base: Base
+    revisions: tuple[Revision, ...]
+    new: tuple[Revision, ...]
+    dialects: tuple[Dialect, ...]
+    findings: tuple[Finding, ...]
+    waived: tuple[Waived, ...]
+    parts: tuple[Part, ...]
+    drifts: tuple[Drift, ...] = ()
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """The findings that keep the change from being merged."""
+        return tuple(one for one in self.findings if one.severity is Severity.ERROR)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing blocks."""
+        return not self.blocking
+
+    @property
+    def seconds(self) -> float:
+        """How long all of it took."""
+        return sum(one.seconds for one in self.parts)
+
+    def place(self, path: Path) -> str:
+        """Name a file relative to the root, as a forge does; a file elsewhere keeps its whole path."""
+        for root in (self.base.root, self.base.root.resolve()):
+            if path.is_relative_to(root):
+                return path.relative_to(root).as_posix()
+        return path.as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the gate is asked about, and what it may use to find out.
+
+    Attributes:
+        environment: The branch.
+        scratch: Where things are tried.
+        dialects: The engines to try them on.
+        models: The application's models; None for a project whose models are not known.
+        rows: How many rows each table has in a rehearsal.
+        today: The day by which waivers expire.
+    """
+
+    environment: AlembicEnvironment
+    scratch: ScratchDatabases
+    dialects: tuple[Dialect, ...]
+    models: ModelSource | None = None
+    rows: int = 2000
+    today: date = field(default_factory=lambda: datetime.now(tz=UTC).date())
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the change is tried on every engine that tbcv knows."""
+        return set(self.dialects) >= {"sqlite", "postgresql"}
+
+
+async def check(
+    change: Change, *, base: str | None = None, progress: Callable[[str], None] = lambda _name: None
+) -> Verdict:
+    """Look at a change from every side.
+
+    Args:
+        change: The change.
+        base: What was there before: a git ref, a ledger file or a revision; None finds it.
+        progress: Called with the name of each check as it begins.
+
+    Raises:
+        ConfigurationError: The base cannot be found.
+        ScratchUnavailableError: There is no database of an engine that was asked for.
+    """
+    files = await anyio.to_thread.run_sync(read_files, change.environment)
+    with opened_base(change.environment, files, base) as found:
+        async with Templates(change.environment, change.scratch) as templates:
+            return await _Gate(change, files, found, templates, progress).verdict()
+
+
+class _Gate:
+    """One run over all checks."""
+
+    def __init__(
+        self,
+        change: Change,
+        files: RevisionFiles,
+        base: Base,
+        templates: Templates,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._change = change
+        self._files = files
+        self._base = base
+        self._templates = templates
+        self._progress = progress
+        self._findings: list[Finding] = []
+        self._parts: list[Part] = []
+
+    async def verdict(self) -> Verdict:
+        new = self._base.new(self._files)
+        history = self._look_at_files()
+        drifts = await self._look_for_drift(history) if history else ()
+        with self._part("waivers") as wrong:
+            judged = apply_waivers(self._findings, new, today=self._change.today, complete=history is not None)
+            wrong += [one for one in judged.findings if one not in self._findings]
+        return Verdict(
+            self._base,
+            history.ordered() if history else in_order(self._files.revisions),
+            new,
+            self._change.dialects,
+            judged.findings,
+            judged.waived,
+            tuple(self._parts),
+            drifts,
+        )
+
+    def _look_at_files(self) -> History | None:
+        """Check what takes no database; returns the history if it can be run."""
+        with self._part("history") as found:
+            found += [
+                *check_history(self._files, self._base),
+                *check_released(self._change.environment, self._files, self._base),
+            ]
+        if _BROKEN & {one.code for one in found}:
+            self._skip("ledger", "the history is broken")
+            self._skip("drift", "the history is broken")
+            return None
+        if self._keeps_ledger:
+            with self._part("ledger") as found:
+                found.extend(check_lines(self._change.environment, self._files))
+        else:
+            self._skip("ledger", "the project keeps none")
+        return History(dict(self._files.revisions))
+
+    async def _look_for_drift(self, history: History) -> tuple[Drift, ...]:
+        models = self._change.models
+        if not self._keeps_ledger:
+            self._skip("drift", "there are neither models nor a ledger to compare with")
+            return ()
+        released = ends(one for one in history.revisions.values() if one.id in self._base.released)
+        drifts = []
+        for dialect in self._change.dialects:
+            with self._part(f"drift on {dialect}") as found:
+                drifts.append(await check_drift(self._templates, dialect, history, models, released=released))
+                found.extend(drifts[-1].findings)
+        return tuple(drifts)
+
+    @property
+    def _keeps_ledger(self) -> bool:
+        """Whether the project keeps a ledger; one that the base has cannot be left out."""
+        own = self._change.models is not None or ledger_path(self._change.environment).exists()
+        return own or self._base.has_ledger
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[list[Finding]]:
+        self._progress(name)
+        since = time.monotonic()
+        findings: list[Finding] = []
+        yield findings
+        self._findings += findings
+        self._parts.append(Part(name, time.monotonic() - since, len(findings)))
+
+    def _skip(self, name: str, why: str) -> None:
+        self._parts.append(Part(name, skipped=why))
