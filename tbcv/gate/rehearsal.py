@@ -7,7 +7,9 @@ tried on, so that before and after can be compared row by row.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import Self
 
 from sqlalchemy import Connection
 
@@ -184,53 +186,74 @@ async def rehearse(
     if not revisions:
         return Rehearsal(dialect, ())
     history = read_history(environment)
-    rehearser = _Rehearser(Stage(environment), scratch, rows)
     order = [one.id for one in history.ordered()]
     steps: list[StepRehearsal] = []
-    done: set[str] = set()
-    async with scratch.database(dialect) as line:
+    async with scratch.database(dialect) as line, _Rehearser(Stage(environment), scratch, rows, line) as rehearser:
         for number, revision in enumerate(revisions):
             below = history.ancestors((revision.id,)) - {revision.id}
             failed = {one.revision.id for one in steps if one.failure is not None and not one.failure.needs_rows}
             if below & failed:
                 return Rehearsal(dialect, tuple(steps), revisions[number:])
-            missing = [one for one in order if one in below and one not in done]
-            await rehearser.advance(line, missing)
-            done.update(missing)
-            steps.append(await rehearser.step(line, revision))
+            await rehearser.advance([one for one in order if one in below])
+            steps.append(await rehearser.step(revision))
     return Rehearsal(dialect, tuple(steps))
 
 
-@dataclass(frozen=True)
 class _Rehearser:
-    stage: Stage
-    scratch: ScratchDatabases
-    rows: int
+    """Keeps a database that goes forward along the chain, and a filled copy of it for as long as it stands still."""
 
-    async def advance(self, line: DatabaseURL, revisions: list[str]) -> None:
+    def __init__(self, stage: Stage, scratch: ScratchDatabases, rows: int, line: DatabaseURL) -> None:
+        self._stage = stage
+        self._scratch = scratch
+        self._rows = rows
+        self._line = line
+        self._done: set[str] = set()
+        self._stack = AsyncExitStack()
+        self._filled: tuple[DatabaseURL, Seeded, _Moment] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def advance(self, below: list[str]) -> None:
+        """Bring the line to the parents of a revision."""
+        missing = [one for one in below if one not in self._done]
+        if not missing:
+            return
+        await self._stack.aclose()
+        self._filled = None
         try:
-            await self.stage.upgrade(line, revisions)
+            await self._stage.upgrade(self._line, missing)
         except TbcvError:
             raise
         except Exception as error:  # a revision may raise anything
             raise UpgradeFailedError(
-                f"the revisions before the new ones do not run on {line.dialect}: {reason(error)}",
+                f"the revisions before the new ones do not run on {self._line.dialect}: {reason(error)}",
                 applied=(),
-                failed=revisions[0],
-                remaining=revisions[1:],
+                failed=missing[0],
+                remaining=missing[1:],
                 hint="try `alembic upgrade` on an empty database of that engine",
             ) from error
+        self._done.update(missing)
 
-    async def step(self, line: DatabaseURL, revision: Revision) -> StepRehearsal:
-        async with self.scratch.copy(line) as template:
-            seeded = await seed(template, self.rows)
-            before = await _look(template)
-            async with self.scratch.copy(template) as trial:
-                step, after = await self._up(trial, revision, before, seeded)
-                if after is None:
-                    assert step.failure is not None
-                    return await self._without_rows(line, step, step.failure)
-                return await self._down_and_up(trial, step, before, after)
+    async def step(self, revision: Revision) -> StepRehearsal:
+        """Rehearse one revision on the line as it is."""
+        template, seeded, before = await self._template()
+        async with self._scratch.copy(template) as trial:
+            step, after = await self._up(trial, revision, before, seeded)
+            if after is None:
+                assert step.failure is not None
+                return await self._without_rows(step, step.failure)
+            return await self._down_and_up(trial, step, before, after)
+
+    async def _template(self) -> tuple[DatabaseURL, Seeded, _Moment]:
+        if self._filled is None:
+            template = await self._stack.enter_async_context(self._scratch.copy(self._line))
+            seeded = await seed(template, self._rows)
+            self._filled = template, seeded, await _look(template)
+        return self._filled
 
     async def _up(
         self, trial: DatabaseURL, revision: Revision, before: _Moment, seeded: Seeded
@@ -268,12 +291,12 @@ class _Rehearser:
             return replace(step, again=Repetition(failure))
         return replace(step, again=_repetition(step, after, await _look(trial)))
 
-    async def _without_rows(self, line: DatabaseURL, step: StepRehearsal, failure: Failure) -> StepRehearsal:
+    async def _without_rows(self, step: StepRehearsal, failure: Failure) -> StepRehearsal:
         """Find out whether a revision that failed would do so in an empty database too, and come back from it."""
-        async with self.scratch.copy(line) as bare:
+        async with self._scratch.copy(self._line) as bare:
             before = await _look(bare)
             try:
-                await self.stage.upgrade(bare, (step.revision.id,))
+                await self._stage.upgrade(bare, (step.revision.id,))
             except Exception:  # noqa: BLE001  # the same failure again, or another one: it fails
                 return step
             step = replace(step, failure=replace(failure, needs_rows=True))
@@ -290,9 +313,9 @@ class _Rehearser:
         failure = None
         try:
             if run is Run.DOWN:
-                await self.stage.downgrade(address, revision.id, watcher)
+                await self._stage.downgrade(address, revision.id, watcher)
             else:
-                await self.stage.upgrade(address, (revision.id,), watcher)
+                await self._stage.upgrade(address, (revision.id,), watcher)
         except Exception as error:  # noqa: BLE001  # a revision may raise anything
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = _failure(error, origin, refused)
