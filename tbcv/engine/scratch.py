@@ -6,6 +6,7 @@ one, which is started when the first is asked for.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -65,9 +66,26 @@ class ScratchDatabases:
             with tempfile.TemporaryDirectory(prefix="tbcv-scratch-", ignore_cleanup_errors=True) as directory:
                 yield parse_database_url(f"sqlite:///{Path(directory, 'scratch.db')}")
             return
+        async with self._created() as address:
+            yield address
+
+    @asynccontextmanager
+    async def copy(self, original: DatabaseURL) -> AsyncIterator[DatabaseURL]:
+        """Copy a scratch database, to which nobody is connected, and drop the copy afterwards."""
+        if original.sqlite_path is not None:
+            async with self.database("sqlite") as address:
+                if original.sqlite_path.exists() and address.sqlite_path is not None:
+                    await anyio.to_thread.run_sync(shutil.copyfile, original.sqlite_path, address.sqlite_path)
+                yield address
+            return
+        async with self._created(f" TEMPLATE {original.url.database}") as address:
+            yield address
+
+    @asynccontextmanager
+    async def _created(self, template: str = "") -> AsyncIterator[DatabaseURL]:
         server = await self._postgres()
         name = f"tbcv_scratch_{uuid4().hex}"
-        await _administer(server, f"CREATE DATABASE {name}")
+        await _administer(server, f"CREATE DATABASE {name}{template}")
         try:
             yield DatabaseURL(server.url.set(database=name), server.connect_args)
         finally:
