@@ -29,10 +29,10 @@ FINDINGS = 1
     multiple=True,
     help="Try on this engine only; may be given twice.",
 )
-@click.option("--rows", type=click.IntRange(0), default=2000, show_default=True, help="Rows per table in a rehearsal.")
+@click.option("--rows", type=click.IntRange(1), default=2000, show_default=True, help="Rows per table in a rehearsal.")
 def check(target: Target, base: str | None, dialects: tuple[Dialect, ...], rows: int, as_json: bool) -> int:
     """Say what a change of the schema does, on scratch databases; exit 1 when something blocks it."""
-    verdict = await_result(_check, target, base, dialects or target.dialects, rows)
+    verdict = await_result(_check, target, base, dialects, rows)
     if as_json:
         show_document("check", document.verdict(verdict))
     else:
@@ -45,7 +45,9 @@ COMMANDS = (check,)
 
 async def _check(target: Target, base: str | None, dialects: tuple[Dialect, ...], rows: int) -> Verdict:
     async with ScratchDatabases(target.settings) as scratch:
-        change = Change(target.environment, scratch, dialects or scratch.dialects, target.models, rows)
+        engines = dialects or target.dialects or scratch.dialects
+        required = bool(dialects) or target.config is None
+        change = Change(target.environment, scratch, engines, target.models, rows, required=required)
         return await find_verdict(change, base=base, progress=_announce)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -68,6 +68,7 @@ class Base:
         commit: The commit of which `released` is; empty outside of git.
         tip: The commit that was given; empty outside of git.
         tree: The environment as it is at `commit`, on disk while the base is open; None outside of git.
+        checkout: All files as they are at `commit`, if they were asked for.
         has_ledger: Whether the base keeps a ledger.
     """
 
@@ -80,6 +81,7 @@ class Base:
     commit: str = ""
     tip: str = ""
     tree: AlembicEnvironment | None = None
+    checkout: Path | None = None
     has_ledger: bool = False
 
     def new(self, files: RevisionFiles) -> tuple[Revision, ...]:
@@ -88,13 +90,16 @@ class Base:
 
 
 @contextmanager
-def opened_base(environment: AlembicEnvironment, files: RevisionFiles, given: str | None) -> Iterator[Base]:
+def opened_base(
+    environment: AlembicEnvironment, files: RevisionFiles, given: str | None, *, whole: bool = False
+) -> Iterator[Base]:
     """Find the base and keep its files on disk while the block runs.
 
     Args:
         environment: The branch.
         files: Its revision files.
         given: A revision, a ledger file or a git ref; None takes where the branch left the main one.
+        whole: Whether all files of the base are wanted, as far as there is a commit that has them.
 
     Raises:
         ConfigurationError: It is none of these, or git cannot say.
@@ -110,7 +115,8 @@ def opened_base(environment: AlembicEnvironment, files: RevisionFiles, given: st
             if repository is None:
                 yield _outside_of_git(files, given, root)
             else:
-                yield _of_git(environment, files, given, repository, Path(directory).resolve())
+                base = _of_git(environment, files, given, repository, Path(directory).resolve())
+                yield _checked_out(base, repository, Path(directory, "whole")) if whole and base.commit else base
 
 
 def _released_by(files: RevisionFiles, name: str) -> frozenset[str] | None:
@@ -169,7 +175,12 @@ def _of_git(
     theirs = tuple(one for name, one in after.items() if name not in files.revisions and name not in before)
     words = f"{name} at {tip[:10]}" + ("" if tip == commit else f", which this branch left at {commit[:10]}")
     has_ledger = tree is not None and ledger_path(tree).exists()
-    return Base(BaseKind.GIT, name, words, root, released, theirs, commit, tip, tree, has_ledger)
+    return Base(BaseKind.GIT, name, words, root, released, theirs, commit, tip, tree, has_ledger=has_ledger)
+
+
+def _checked_out(base: Base, repository: Repository, target: Path) -> Base:
+    repository.export(base.commit, target)
+    return replace(base, checkout=target)
 
 
 def _tip(repository: Repository, given: str | None) -> tuple[str, str]:

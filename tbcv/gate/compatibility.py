@@ -6,7 +6,7 @@ of its models where there are models, else the plain statements that its schema 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +18,7 @@ from tbcv.gate.clashes import Clash
 from tbcv.gate.mapped import MappedClasses, Models
 from tbcv.gate.passage import Passage, Stretch
 from tbcv.gate.reflected import reflected_clashes
+from tbcv.gate.templates import Place
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.location import AlembicEnvironment
 
@@ -78,6 +79,7 @@ async def check_compatibility(
     revisions: tuple[Revision, ...],
     *,
     models: Models | None,
+    start: Place | None = None,
 ) -> Compatibility:
     """Find out whether the releases before and after revisions can run on each other's schemas.
 
@@ -87,6 +89,7 @@ async def check_compatibility(
         dialect: The engine on which to try it.
         revisions: The new ones, in the order of the chain.
         models: The models of both releases; None derives the statements from the schemas.
+        start: A database that has old revisions already, which then need not run again.
 
     Raises:
         UpgradeFailedError: The chain below the revisions does not run.
@@ -95,7 +98,7 @@ async def check_compatibility(
     verdicts: list[RevisionVerdict] = []
     findings: list[Finding] = []
     async with AsyncExitStack() as stack:
-        passage = await stack.enter_async_context(Passage(environment, scratch, dialect))
+        passage = await stack.enter_async_context(Passage(environment, scratch, dialect, start))
         classes = await stack.enter_async_context(MappedClasses(models)) if models else None
         for revision in revisions:
             async with passage.through(revision) as stretch:
@@ -148,6 +151,17 @@ def deploy_order(verdicts: list[RevisionVerdict]) -> str:
     if first == 0:
         return f"{last} the database."
     return f"Upgrade the database to {verdicts[first - 1].revision}. {last} to {verdicts[-1].revision}."
+
+
+def combined_order(results: Sequence[Compatibility]) -> str:
+    """Say the same for several engines at once: what breaks on one of them breaks."""
+    weights = list(Verdict)
+    worst: dict[str, RevisionVerdict] = {}
+    for one in (verdict for result in results for verdict in result.verdicts):
+        known = worst.get(one.revision)
+        if known is None or weights.index(one.verdict) > weights.index(known.verdict):
+            worst[one.revision] = one
+    return deploy_order(list(worst.values()))
 
 
 async def _clashes(stretch: Stretch, classes: MappedClasses | None) -> tuple[tuple[Clash, ...], tuple[Clash, ...]]:

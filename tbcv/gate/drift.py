@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import groupby
@@ -15,6 +15,8 @@ from tbcv.engine.scratch import Dialect
 from tbcv.errors import BrokenHistoryError, UpgradeFailedError
 from tbcv.findings import Finding, Location
 from tbcv.gate.codes import found
+from tbcv.gate.files import line_of_error
+from tbcv.gate.templates import Templates
 from tbcv.migrate.executor import run_alembic
 from tbcv.migrate.history import History
 from tbcv.migrate.ledger import ledger_path, read_ledger, short
@@ -22,7 +24,6 @@ from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.measure import snapshot_of_models
 from tbcv.migrate.schema import read_schema, schema_path
 from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
-from tbcv.migrate.templates import Templates
 
 _COLUMN = re.compile(r"column [^.]+\.(?P<name>[^:]+):")
 
@@ -52,14 +53,12 @@ class Drift:
         dialect: The engine.
         changes: How the models differ from what the chain builds, in words.
         schema: What the chain builds; None where it fails.
-        added: How that differs from the base's schema; None where either is not known.
         findings: What is wrong.
     """
 
     dialect: Dialect
     changes: tuple[str, ...]
     schema: Snapshot | None
-    added: Difference | None
     findings: tuple[Finding, ...] = field(default=())
 
 
@@ -68,8 +67,6 @@ async def check_drift(
     dialect: Dialect,
     history: History,
     models: ModelSource | None,
-    *,
-    released: Iterable[str],
 ) -> Drift:
     """Compare the models and the committed schema with what the chain builds.
 
@@ -78,14 +75,12 @@ async def check_drift(
         dialect: The engine.
         history: The chain.
         models: What it is compared with; None leaves that out.
-        released: The last released revisions; one alone is continued instead of running the chain from its start.
     """
-    heads = [one for one in released if one in history.revisions]
     try:
-        before = await _snapshot(templates, dialect, heads[0], ()) if len(heads) == 1 else None
-        schema = await _snapshot(templates, dialect, "heads", heads)
+        async with templates.at(dialect, *history.heads) as address:
+            schema = await run_alembic(address, take_snapshot)
     except UpgradeFailedError as error:
-        return Drift(dialect, (), None, None, (_failure(history, dialect, error),))
+        return Drift(dialect, (), None, (_failure(history, dialect, error),))
     findings: list[Finding] = []
     changes: tuple[str, ...] = ()
     if models is not None:
@@ -93,7 +88,7 @@ async def check_drift(
         changes = words(difference)
         findings += _of_models(difference, dialect, models, history)
     findings += [*_of_schema(templates.environment, schema, dialect), *_of_ledger(templates, schema, history)]
-    return Drift(dialect, changes, schema, compare(before, schema) if before else None, tuple(findings))
+    return Drift(dialect, changes, schema, tuple(findings))
 
 
 def words(difference: Difference) -> tuple[str, ...]:
@@ -102,11 +97,6 @@ def words(difference: Difference) -> tuple[str, ...]:
         *(f"only the migrations have: {fact.line}" for fact in difference.missing),
         *(f"only the models have: {fact.line}" for fact in difference.unexpected),
     )
-
-
-async def _snapshot(templates: Templates, dialect: Dialect, revision: str, after: Iterable[str]) -> Snapshot:
-    async with templates.at(dialect, revision, after) as address:
-        return await run_alembic(address, take_snapshot)
 
 
 def _of_models(difference: Difference, dialect: Dialect, models: ModelSource, history: History) -> Iterator[Finding]:
@@ -172,23 +162,7 @@ def ledger_line(path: Path, revision: str) -> int | None:
 
 def _failure(history: History, dialect: Dialect, error: UpgradeFailedError) -> Finding:
     revision = history.revisions[error.failed]
-    line = _line_in(revision.path, error)
+    line = line_of_error(revision.path, error)
     return found(
         "chain-fails", f"{dialect}: {error.message}", revision.path, line, revision=revision.id, dialect=dialect
     )
-
-
-def _line_in(path: Path, error: BaseException) -> int | None:
-    """Return the innermost line of a file that an error passed through."""
-    line = None
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        trace = one.__traceback__
-        while trace is not None:
-            if Path(trace.tb_frame.f_code.co_filename) == path:
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        one = one.__cause__ or one.__context__
-    return line

@@ -123,3 +123,19 @@ def _assignment(tree: ast.Module, name: str) -> ast.stmt | None:
         if any(isinstance(one, ast.Name) and one.id == name for one in targets):
             return node
     return None
+
+
+def line_of_error(path: Path, error: BaseException) -> int | None:
+    """Return the innermost line of a file that an error passed through."""
+    line = None
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        trace = one.__traceback__
+        while trace is not None:
+            if Path(trace.tb_frame.f_code.co_filename) == path:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        one = one.__cause__ or one.__context__
+    return line

@@ -18,10 +18,11 @@ from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import UpgradeFailedError
 from tbcv.gate.shape import Shape, read_shape
+from tbcv.gate.stage import Stage
+from tbcv.gate.templates import Place, advance
 from tbcv.gate.traffic import plant
 from tbcv.migrate.history import History, Revision, read_history
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.runner import MigrationRunner
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 
 P = ParamSpec("P")
@@ -63,16 +64,26 @@ class Passage:
         environment: The chain.
         scratch: Where the database is made.
         dialect: Its engine.
+        start: A database that has old revisions already, which then need not run again.
 
     Attributes:
         failure: Why a revision did not run; empty while all do.
     """
 
-    def __init__(self, environment: AlembicEnvironment, scratch: ScratchDatabases, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        environment: AlembicEnvironment,
+        scratch: ScratchDatabases,
+        dialect: Dialect,
+        start: Place | None = None,
+    ) -> None:
         self.failure = ""
         self._environment = environment
         self._scratch = scratch
         self._dialect = dialect
+        self._start = start
+        self._stage = Stage(environment)
+        self._done: set[str] = set()
         self._stack = AsyncExitStack()
         self._history = History()
         self._address: DatabaseURL
@@ -81,7 +92,7 @@ class Passage:
 
     async def __aenter__(self) -> Self:
         self._history = read_history(self._environment)
-        self._address = await self._stack.enter_async_context(self._scratch.database(self._dialect))
+        self._address = await self._fresh()
         return self
 
     async def __aexit__(
@@ -115,7 +126,7 @@ class Passage:
         except UpgradeFailedError:
             # Rows of ours that a revision cannot cope with say nothing about the application's.
             self._planting = False
-            self._address = await self._stack.enter_async_context(self._scratch.database(self._dialect))
+            self._address = await self._fresh()
             await self._reach_parents(revision)
             try:
                 await self._upgrade(revision.id)
@@ -124,13 +135,19 @@ class Passage:
                 return False
         return True
 
+    async def _fresh(self) -> DatabaseURL:
+        start = self._start
+        given = self._scratch.copy(start.address) if start else self._scratch.database(self._dialect)
+        self._done = set(start.done) if start else set()
+        return await self._stack.enter_async_context(given)
+
     async def _upgrade(self, target: str) -> bool:
-        runner = MigrationRunner(self._address, self._environment)
-        there = self._history.ancestors((await runner.status()).current)
-        if set(self._history.resolve(target)) <= there:
-            return False
-        await runner.upgrade(target)
-        return True
+        wanted = self._history.ancestors(self._history.resolve(target)) - self._done
+        missing = [one for one in self._history.ordered() if one.id in wanted]
+        if missing:
+            await advance(self._stage, self._address, missing)
+            self._done |= wanted
+        return bool(missing)
 
 
 async def on(

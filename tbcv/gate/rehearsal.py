@@ -27,6 +27,7 @@ from tbcv.gate.observers.sqlite import SqliteEye
 from tbcv.gate.observers.watcher import Rows, Watcher, sqlstate
 from tbcv.gate.seed import Seeded, seed
 from tbcv.gate.stage import Stage
+from tbcv.gate.templates import Place
 from tbcv.gate.upkeep import Upkeep, read_upkeep
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.integrity import dangling_references
@@ -169,6 +170,7 @@ async def rehearse(
     revisions: tuple[Revision, ...],
     *,
     rows: int = 2000,
+    start: Place | None = None,
 ) -> Rehearsal:
     """Run new revisions on filled scratch databases and observe what they do.
 
@@ -178,6 +180,7 @@ async def rehearse(
         dialect: The engine.
         revisions: The new ones, parents before children.
         rows: How many rows each table gets.
+        start: A database that has old revisions already, which then need not run again.
 
     Raises:
         UpgradeFailedError: The revisions before the new ones do not run on this engine.
@@ -188,7 +191,9 @@ async def rehearse(
     history = read_history(environment)
     order = [one.id for one in history.ordered()]
     steps: list[StepRehearsal] = []
-    async with scratch.database(dialect) as line, _Rehearser(Stage(environment), scratch, rows, line) as rehearser:
+    given = scratch.copy(start.address) if start else scratch.database(dialect)
+    done = start.done if start else frozenset[str]()
+    async with given as line, _Rehearser(Stage(environment), scratch, rows, line, done) as rehearser:
         for number, revision in enumerate(revisions):
             below = history.ancestors((revision.id,)) - {revision.id}
             failed = {one.revision.id for one in steps if one.failure is not None and not one.failure.needs_rows}
@@ -202,12 +207,14 @@ async def rehearse(
 class _Rehearser:
     """Keeps a database that goes forward along the chain, and a filled copy of it for as long as it stands still."""
 
-    def __init__(self, stage: Stage, scratch: ScratchDatabases, rows: int, line: DatabaseURL) -> None:
+    def __init__(
+        self, stage: Stage, scratch: ScratchDatabases, rows: int, line: DatabaseURL, done: frozenset[str]
+    ) -> None:
         self._stage = stage
         self._scratch = scratch
         self._rows = rows
         self._line = line
-        self._done: set[str] = set()
+        self._done: set[str] = set(done)
         self._stack = AsyncExitStack()
         self._filled: tuple[DatabaseURL, Seeded, _Moment] | None = None
 
