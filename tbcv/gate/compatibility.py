@@ -98,8 +98,9 @@ async def check_compatibility(
     verdicts: list[RevisionVerdict] = []
     findings: list[Finding] = []
     async with AsyncExitStack() as stack:
-        passage = await stack.enter_async_context(Passage(environment, scratch, dialect, start))
         classes = await stack.enter_async_context(MappedClasses(models)) if models else None
+        planter = classes.plant if classes else None
+        passage = await stack.enter_async_context(Passage(environment, scratch, dialect, planter, start))
         for revision in revisions:
             async with passage.through(revision) as stretch:
                 if stretch is None:

@@ -80,6 +80,10 @@ class MappedClasses:
     ) -> None:
         await self._stack.aclose()
 
+    async def plant(self, address: DatabaseURL) -> None:
+        """Let the old classes leave rows in a database: what a revision makes of them, they have to read."""
+        await self._old.exercise(address, plant=True)
+
     async def clashes(self, stretch: Stretch) -> tuple[tuple[Clash, ...], tuple[Clash, ...]]:
         """Exercise the old classes after a revision, and, if that fails, the new ones before it.
 
@@ -88,7 +92,9 @@ class MappedClasses:
         """
         worked, rows = await self._old.exercise(stretch.before.address)
         answers, _ = await self._old.exercise(stretch.after.address, rows)
-        failed = {step: one for step, one in answers.items() if one["error"] and not worked[step]["error"]}
+        failed = {
+            step: one for step, one in answers.items() if one["error"] and step in worked and not worked[step]["error"]
+        }
         if not failed:
             return (), ()
         others, _ = (
@@ -97,9 +103,11 @@ class MappedClasses:
         old = _clashes(failed, others)
         worked, rows = await self._new.exercise(stretch.after.address)
         answers, _ = await self._new.exercise(stretch.before.address, rows)
-        # What the new classes still lack after this revision comes with a later one, and is lacking before it, too.
+        # What the new classes still lack after this revision comes with a later one.
         failed = {
-            step: one for step, one in answers.items() if one["error"] and not _about_values(worked.get(step, one))
+            step: one
+            for step, one in answers.items()
+            if one["error"] and step in worked and one["error"] != worked[step]["error"]
         }
         return old, tuple(one for one in _clashes(failed, {}) if one.certain)
 
@@ -146,13 +154,16 @@ class _Release:
                 hint="name the module and the declarative base, as in tbcv.core.database:Base",
             )
 
-    async def exercise(self, address: DatabaseURL, rows: object = None) -> tuple[Answers, object]:
+    async def exercise(
+        self, address: DatabaseURL, rows: object = None, *, plant: bool = False
+    ) -> tuple[Answers, object]:
         """Run everything on a database; returns the answers by step, and the rows that were inserted."""
         answer = await self._ask(
             {
                 "url": address.url.render_as_string(hide_password=False),
                 "connect_args": dict(address.connect_args),
                 "rows": rows,
+                "plant": plant,
             }
         )
         return {tuple(map(str, one["id"])): one for one in answer["steps"]}, answer["rows"]

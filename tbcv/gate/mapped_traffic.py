@@ -2,7 +2,7 @@
 
 It imports nothing of tbcv: the ``tbcv`` that it could import is the one of the checkout. It reads a request per line
 and answers each with a line, both JSON. The first request names the declarative base; each further one a database,
-and optionally the rows to insert, as an earlier answer gave them.
+with the rows to insert if these are to be the same as in an earlier answer, and whether to leave rows there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sqlalchemy.orm.exc import UnmappedColumnError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.schema import CheckConstraint, Table
 
-_MAIN, _SPARE = 3, 4
+_SEED, _MAIN, _SPARE = 1, 3, 4
 _MOST_ATTEMPTS = 60
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -52,10 +52,15 @@ class Exercise:
         self._statement = ""
         event.listen(connection, "before_cursor_execute", self._note)
 
+    def plant(self) -> None:
+        """Insert rows that stay."""
+        for mapper in self._mappers:
+            self._insert(mapper, _SEED)
+
     def run(self) -> None:
         """Insert a row of every class, vary and change it, read everything, and delete it all again."""
         for mapper in self._mappers:
-            self._insert(mapper)
+            self._insert(mapper, _MAIN)
         for mapper in self._mappers:
             self._vary(mapper)
             self._read(mapper)
@@ -64,26 +69,29 @@ class Exercise:
             if key := self._keys.get(_name(mapper)):
                 self._try(mapper, "DELETE", partial(_delete, mapper=mapper, key=key), keep=True)
 
-    def _insert(self, mapper: Mapper[Any]) -> None:
+    def _insert(self, mapper: Mapper[Any], serial: int) -> None:
         name = _name(mapper)
         if self._given is not None:
             if name in self._given:
-                self._add(mapper, self._given[name])
+                self._add(mapper, serial, self._given[name])
             return
         choice: Choice = {}
         for _ in range(_MOST_ATTEMPTS):
             before = len(self.steps)
-            if self._add(mapper, choice):
+            if self._add(mapper, serial, choice):
                 break
             error = self.steps[-1]["error"]
             del self.steps[before:]
             if not self._advance(mapper, choice, error):
-                self._add(mapper, {})
+                choice = {}
+                self._add(mapper, serial, choice)
                 break
+        else:
+            self._add(mapper, serial, choice)
         self.rows[name] = choice
 
-    def _add(self, mapper: Mapper[Any], choice: Choice) -> bool:
-        values = self._values(mapper, _MAIN, choice)
+    def _add(self, mapper: Mapper[Any], serial: int, choice: Choice) -> bool:
+        values = self._values(mapper, serial, choice)
 
         def insert(session: Session) -> None:
             row = _instance(mapper, values)
@@ -100,7 +108,9 @@ class Exercise:
         """Choose other values for what a refusal is about; tells whether there are any."""
         attributes = {_attribute(mapper, column): column for column in mapper.columns}
         table = mapper.local_table
-        texts = [str(one.sqltext) for one in getattr(table, "constraints", ()) if isinstance(one, CheckConstraint)]
+        checks = [one for one in getattr(table, "constraints", ()) if isinstance(one, CheckConstraint)]
+        failed = [one for one in checks if one.name and str(one.name) in error]
+        texts = [str(one.sqltext) for one in failed or checks]
         named = [key for key, column in attributes.items() if key and _mentions(error, column.name)]
         checked = [key for key, column in attributes.items() if key and any(_mentions(t, column.name) for t in texts)]
         for key in named or checked or [key for key in attributes if key]:
@@ -365,8 +375,12 @@ async def _exercise(mappers: list[Mapper[Any]], request: dict[str, Any]) -> dict
             connection.exec_driver_sql("BEGIN")
 
     def work(connection: Connection) -> dict[str, Any]:
-        exercise = Exercise(connection, mappers, request.get("rows"))
-        exercise.run()
+        exercise = Exercise(connection, mappers, request["rows"])
+        if request["plant"]:
+            exercise.plant()
+            connection.commit()
+        else:
+            exercise.run()
         return {"steps": exercise.steps, "rows": exercise.rows}
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -64,6 +64,7 @@ class Passage:
         environment: The chain.
         scratch: Where the database is made.
         dialect: Its engine.
+        planter: Leaves rows in the database before the first revision; without it, every empty table gets a few.
         start: A database that has old revisions already, which then need not run again.
 
     Attributes:
@@ -75,6 +76,7 @@ class Passage:
         environment: AlembicEnvironment,
         scratch: ScratchDatabases,
         dialect: Dialect,
+        planter: Callable[[DatabaseURL], Awaitable[None]] | None = None,
         start: Place | None = None,
     ) -> None:
         self.failure = ""
@@ -88,6 +90,7 @@ class Passage:
         self._history = History()
         self._address: DatabaseURL
         self._here: Side | None = None
+        self._planter = planter
         self._planting = True
 
     async def __aenter__(self) -> Self:
@@ -107,11 +110,18 @@ class Passage:
             self._here = None
         here = self._here or await self._look()
         if self._planting:
-            await on(self._address, _plant, here.shape)
+            await self._plant(here.shape)
         async with self._scratch.copy(self._address) as copy:
             applied = await self._apply(revision)
             self._here = await self._look() if applied else None
             yield Stretch(replace(here, address=copy), self._here) if self._here else None
+
+    async def _plant(self, shape: Shape) -> None:
+        if self._planter is None:
+            await on(self._address, _plant, shape)
+        else:
+            await self._planter(self._address)
+            self._planting = False
 
     async def _look(self) -> Side:
         return await on(self._address, lambda one: Side(self._address, take_snapshot(one), read_shape(one)))
