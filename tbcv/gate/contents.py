@@ -51,12 +51,14 @@ class TableRows:
         name: As it is written in SQL.
         columns: In the order of the rows' values.
         rows: In no particular order.
+        lasting: Whether nothing else can ever be recognised by the same. Pages of SQLite are used again.
     """
 
     identity: str
     name: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
+    lasting: bool = True
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
@@ -140,20 +142,30 @@ def find_changes(before: Contents, after: Contents) -> tuple[str, ...]:
 
 
 def _matched(before: Contents, after: Contents) -> Mapping[str, TableRows]:
+    """Find for each table what has become of it."""
     by_identity = {table.identity: table for table in after.values()}
-    found = {table.name: by_identity[table.identity] for table in before.values() if table.identity in by_identity}
+    same = {name: by_identity[one.identity] for name, one in before.items() if one.identity in by_identity}
+    named = {name: after[name] for name in before if name in after}
+    lasting = all(table.lasting for table in before.values())
+    found: dict[str, TableRows] = {}
+    for candidates in (same, named) if lasting else (named, same):
+        taken = {table.name for table in found.values()}
+        found |= {
+            name: table
+            for name, table in candidates.items()
+            if name not in found and table.name not in taken and (table.name == name or _is_alike(before[name], table))
+        }
     taken = {table.name for table in found.values()}
-    for name in before:
-        if name not in found and name in after and name not in taken:
-            found[name] = after[name]
-            taken.add(name)
     fresh = [table for table in after.values() if table.name not in taken]
     for name, table in before.items():
-        if name not in found:
-            same = next((one for one in fresh if _holds(one, table)), None)
-            if same is not None:
-                found[name] = same
+        if name not in found and (alike := next((one for one in fresh if _holds(one, table)), None)) is not None:
+            found[name] = alike
     return found
+
+
+def _is_alike(table: TableRows, other: TableRows) -> bool:
+    """Tell whether two tables share most of their columns."""
+    return table.lasting or 2 * len(table.positions.keys() & other.positions.keys()) > len(table.columns)
 
 
 def _holds(table: TableRows, wanted: TableRows) -> bool:
@@ -195,7 +207,7 @@ def _moved_values(values: Counter[str], before: Contents, after: Contents) -> bo
                 continue
             if now == values or (set(values) <= set(now) and now.total() >= values.total()):
                 return True
-            if set(values) == set(now):
+            if earlier is None and set(values) == set(now):
                 # A lookup table: each value once, and references to it in place of the values.
                 return True
     return False
@@ -206,7 +218,7 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
     missing = max(len(table.rows) - len(now.rows), 0)
     for column in table.columns:
         values = table.present(column.name)
-        same = by_identity.get(column.identity) if table.identity == now.identity else None
+        same = by_identity.get(column.identity) if table.identity == now.identity and table.lasting else None
         if same is None and column.name in now.positions:
             same = now.columns[now.positions[column.name]]
         if same is None:
@@ -267,6 +279,7 @@ def _read_postgresql(connection: Connection) -> Iterator[TableRows]:
 
 def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
     listed = connection.exec_driver_sql("PRAGMA table_list").all()
+    roots = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT name, rootpage FROM sqlite_schema")}
     names = [row[1] for row in listed if row[0] == "main" and row[2] == "table" and row[1] != "alembic_version"]
     for name in sorted(one for one in names if not one.startswith("sqlite_")):
         quoted = '"' + name.replace('"', '""') + '"'
@@ -274,7 +287,9 @@ def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
         columns = tuple(Column(row[1], row[1], row[2], bool(row[5])) for row in info if row[6] != 1)
         selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
         rows = connection.exec_driver_sql(f"SELECT {selected} FROM {quoted}").all()
-        yield TableRows(name, name, columns, tuple(tuple(_text(value) for value in row) for row in rows))
+        root = roots.get(name, name)
+        texts = tuple(tuple(_text(value) for value in row) for row in rows)
+        yield TableRows(str(root), name, columns, texts, lasting=False)
 
 
 def _text(value: object) -> Value:

@@ -7,13 +7,15 @@ tried on, so that before and after can be compared row by row.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tbcv.engine.engines import is_absent, migration_engine
+from tbcv.engine.engines import connected, is_absent, migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
@@ -248,47 +250,36 @@ class _Rehearser:
     async def step(self, revision: Revision) -> StepRehearsal:
         """Rehearse one revision on the line as it is."""
         template, seeded, before = await self._template()
-        async with self._scratch.copy(template) as trial:
-            step, after = await self._up(trial, revision, before, seeded)
-            if after is None:
-                assert step.failure is not None
-                return await self._without_rows(step, step.failure)
-            return await self._down_and_up(trial, step, before, after)
+        async with self._scratch.copy(template) as trial, _looking(trial) as look:
+            step = StepRehearsal(revision, seeded)
+            statements, failure = await self._watched(trial, revision, Run.UP, before.rows)
+            step = replace(step, statements=statements, failure=failure)
+            if failure is None:
+                after = await look()
+                return await self._down_and_up(trial, look, _compared(step, before, after), before, after)
+        return await self._without_rows(step, failure)
 
     async def _template(self) -> tuple[DatabaseURL, Seeded, _Moment]:
         if self._filled is None:
             template = await self._stack.enter_async_context(self._scratch.copy(self._line))
             seeded = await seed(template, self._rows)
-            self._filled = template, seeded, await _look(template)
+            async with _looking(template) as look:
+                self._filled = template, seeded, await look()
         return self._filled
 
-    async def _up(
-        self, trial: DatabaseURL, revision: Revision, before: _Moment, seeded: Seeded
-    ) -> tuple[StepRehearsal, _Moment | None]:
-        step = StepRehearsal(revision, seeded)
-        statements, failure = await self._watched(trial, revision, Run.UP, before.rows)
-        step = replace(step, statements=statements, failure=failure)
-        if failure is not None:
-            return step, None
-        after = await _look(trial)
-        step = replace(
-            step,
-            losses=find_losses(before.contents, after.contents),
-            dangling=tuple(sorted(after.dangling - before.dangling)),
-            schema=compare(before.snapshot, after.snapshot),
-            types=_changed_types(before.contents, after.contents),
-            upkeep=(before.upkeep, after.upkeep),
-        )
-        return step, after
-
     async def _down_and_up(
-        self, trial: DatabaseURL, step: StepRehearsal, before: _Moment, after: _Moment
+        self,
+        trial: DatabaseURL,
+        look: Callable[[], Awaitable[_Moment]],
+        step: StepRehearsal,
+        before: _Moment,
+        after: _Moment,
     ) -> StepRehearsal:
         statements, failure = await self._watched(trial, step.revision, Run.DOWN, after.rows)
         step = replace(step, statements=(*step.statements, *statements))
         if failure is not None:
             return replace(step, way_back=Return(failure))
-        back = await _look(trial)
+        back = await look()
         left = Return(
             None, compare(before.snapshot, back.snapshot), find_unrestored(before.contents, back.contents)
         )
@@ -296,12 +287,12 @@ class _Rehearser:
         step = replace(step, statements=(*step.statements, *statements), way_back=left)
         if failure is not None:
             return replace(step, again=Repetition(failure))
-        return replace(step, again=_repetition(step, after, await _look(trial)))
+        return replace(step, again=_repetition(step, after, await look()))
 
     async def _without_rows(self, step: StepRehearsal, failure: Failure) -> StepRehearsal:
         """Find out whether a revision that failed would do so in an empty database too, and come back from it."""
-        async with self._scratch.copy(self._line) as bare:
-            before = await _look(bare)
+        async with self._scratch.copy(self._line) as bare, _looking(bare) as look:
+            before = await look()
             try:
                 await self._stage.upgrade(bare, (step.revision.id,))
             except Exception:  # noqa: BLE001  # the same failure again, or another one: it fails
@@ -309,7 +300,7 @@ class _Rehearser:
             step = replace(step, failure=replace(failure, needs_rows=True))
             statements, failed = await self._watched(bare, step.revision, Run.DOWN, {})
             step = replace(step, statements=(*step.statements, *statements))
-            back = Return(failed) if failed else Return(None, compare(before.snapshot, (await _look(bare)).snapshot))
+            back = Return(failed) if failed else Return(None, compare(before.snapshot, (await look()).snapshot))
             return replace(step, way_back=back)
 
     async def _watched(
@@ -327,6 +318,17 @@ class _Rehearser:
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = _failure(error, origin, refused)
         return tuple(watcher.statements), failure
+
+
+def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehearsal:
+    return replace(
+        step,
+        losses=find_losses(before.contents, after.contents),
+        dangling=tuple(sorted(after.dangling - before.dangling)),
+        schema=compare(before.snapshot, after.snapshot),
+        types=_changed_types(before.contents, after.contents),
+        upkeep=(before.upkeep, after.upkeep),
+    )
 
 
 def _eye(dialect: Dialect, rows: Rows) -> PostgresEye | SqliteEye:
@@ -368,15 +370,26 @@ def _changed_types(before: Contents, after: Contents) -> tuple[tuple[str, str, s
     )
 
 
-async def _look(address: DatabaseURL) -> _Moment:
-    if is_absent(address):
-        return _Moment(Snapshot.of(address.dialect, ()), {}, Upkeep(frozenset(), frozenset(), frozenset()))
+@asynccontextmanager
+async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable[_Moment]]]:
+    """Give what looks at a database, always on one connection: the server then prepares its questions once."""
     engine = migration_engine(address)
-    try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_read)
-    finally:
-        await engine.dispose()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        connection: AsyncConnection | None = None
+
+        async def look() -> _Moment:
+            nonlocal connection
+            if is_absent(address):
+                return _Moment(Snapshot.of(address.dialect, ()), {}, Upkeep(frozenset(), frozenset(), frozenset()))
+            if connection is None:
+                connection = await stack.enter_async_context(connected(engine))
+            try:
+                return await connection.run_sync(_read)
+            finally:
+                await connection.rollback()
+
+        yield look
 
 
 def _read(connection: Connection) -> _Moment:

@@ -28,21 +28,21 @@ async def test_effects_of_the_corpus(dialect: Literal["sqlite", "postgresql"], t
     cases = corpus.write(tmp_path / "migrations", dialect)
     environment = read_environment(tmp_path / "migrations" / "alembic.ini")
     history = read_history(environment)
-    revisions = tuple(history.revisions[case.name] for case in cases)
+    revisions = tuple(history.revisions[name] for name in cases)
     async with ScratchDatabases(Settings.from_env()) as scratch:
         rehearsal = await rehearse(environment, scratch, dialect, revisions, rows=ROWS)
-    found: dict[str, set[Effect]] = {case.name: set() for case in cases}
+    found: dict[str, set[Effect]] = {name: set() for name in cases}
     for finding in judge(rehearsal):
         found[str(finding.revision)].update(finding.effects)
     right, missed, wrong = Counter[Effect](), Counter[Effect](), Counter[Effect]()
     report = []
-    for case in cases:
+    for name, case in cases.items():
         expected = case.expected(dialect) or frozenset()
-        right.update(expected & found[case.name])
-        missed.update(expected - found[case.name])
-        wrong.update(found[case.name] - expected)
-        if expected != found[case.name]:
-            report.append(f"{case.name}: expected {sorted(expected)}, found {sorted(found[case.name])}")
+        right.update(expected & found[name])
+        missed.update(expected - found[name])
+        wrong.update(found[name] - expected)
+        if expected != found[name]:
+            report.append(f"{case.name}: expected {sorted(expected)}, found {sorted(found[name])}")
     recall = right.total() / (right.total() + missed.total())
     precision = right.total() / (right.total() + wrong.total())
     assert not report, f"recall {recall:.3f}, precision {precision:.3f}\n" + "\n".join(report)
