@@ -94,9 +94,19 @@ class MultipleHeadsError(MigrationError):
 
 
 class BrokenHistoryError(MigrationError):
-    """The revision files do not form a history: a parent is missing, an id stands twice, a file does not parse."""
+    """The revision files do not form a history: a parent is missing, an id stands twice, a file does not parse.
+
+    Args:
+        message: What is wrong.
+        hint: What to do next.
+        line: The line of the file where that is, if it is known.
+    """
 
     code = "broken-history"
+
+    def __init__(self, message: str, *, hint: str = "", line: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
 
 
 class LockTimeoutError(MigrationError):

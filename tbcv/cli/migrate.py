@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tbcv.cli.backups import COMMANDS
+from tbcv.cli import backups, gate
 from tbcv.cli.loop import await_result
 from tbcv.cli.options import (
     Target,
@@ -26,9 +26,9 @@ from tbcv.engine.url import parse_database_url
 from tbcv.errors import AdoptionError, DatabaseUnavailableError
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
-from tbcv.migrate.drift import find_difference, find_drift
+from tbcv.migrate.drift import find_difference
 from tbcv.migrate.history import read_history
-from tbcv.migrate.ledger import check_ledger, ledger_path, write_ledger
+from tbcv.migrate.ledger import check_ledger, ledger_path
 from tbcv.migrate.losses import Loss, find_losses
 from tbcv.migrate.measure import chain_schemas, measure
 from tbcv.migrate.plan import Direction, Outcome, Plan
@@ -216,20 +216,6 @@ def merge(target: Target, revisions: tuple[str, ...], message: str, as_json: boo
 @migrate.command()
 @target_options
 @json_option
-def check(target: Target, as_json: bool) -> int:
-    """Compare the models with what the migrations build; exit 1 when they differ."""
-    _ = read_history(target.environment).head
-    found = await_result(_check, target)
-    if as_json:
-        show_document("check", {"changes": {dialect: list(changes) for dialect, changes in found}})
-    else:
-        show(terminal.changes(found))
-    return FINDINGS if any(changes for _, changes in found) else 0
-
-
-@migrate.command()
-@target_options
-@json_option
 @click.option("--fingerprint", is_flag=True, help="Print the fingerprint alone.")
 def snapshot(target: Target, fingerprint: bool, as_json: bool) -> None:
     """Print the schema of the database, a line for every fact."""
@@ -272,7 +258,7 @@ def ledger(target: Target, write: bool, as_json: bool) -> int:
     return FINDINGS if findings else 0
 
 
-for command in COMMANDS:
+for command in (*backups.COMMANDS, *gate.COMMANDS):
     migrate.add_command(command)
 
 
@@ -284,7 +270,7 @@ async def _diff(target: Target, against: str) -> tuple[Difference, tuple[str, ..
 
 async def _write_ledger(target: Target) -> None:
     async with ScratchDatabases(target.settings) as scratch:
-        write_ledger(target.environment, await measure(target.environment, scratch))
+        (await measure(target.environment, scratch)).write(target.environment)
 
 
 def _show_script(runner: MigrationRunner, direction: Direction, revision: str, *, as_json: bool) -> None:
@@ -329,12 +315,6 @@ async def _create(target: Target, message: str, autogenerate: bool, write: bool)
             autogenerate=autogenerate,
             write=write,
         )
-
-
-async def _check(target: Target) -> list[tuple[str, tuple[str, ...]]]:
-    async with ScratchDatabases(target.settings) as scratch:
-        create_all = target.create_all
-        return [(one, await find_drift(target.environment, scratch, one, create_all)) for one in scratch.dialects]
 
 
 def _show_plan(target: Target, revision: str, *, as_json: bool) -> None:

@@ -15,9 +15,13 @@ import click
 from rich.console import Console, RenderableType
 from sqlalchemy import Connection
 
+import tbcv
 from tbcv.core.database import Base, DatabaseManager
+from tbcv.core.declarations import declared_at
+from tbcv.engine.scratch import Dialect
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, ConfirmationRequiredError
+from tbcv.gate.drift import ModelSource
 from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.location import AlembicEnvironment, expanded_url, own_environment, read_environment, written_url
 from tbcv.migrate.plan import AppliedStep
@@ -60,6 +64,27 @@ class Target:
     def create_all(self) -> Callable[[Connection], None] | None:
         """What builds the schema of the models; another environment's models are not known."""
         return Base.metadata.create_all if self.config is None else None
+
+    @property
+    def models(self) -> ModelSource | None:
+        """The models as the gate is handed them; another environment's are not known."""
+        if self.config is not None:
+            return None
+        directory = Path(tbcv.__file__).resolve().parent.parent
+        where = functools.partial(declared_at, Base)
+        return ModelSource(Base.metadata.create_all, "tbcv.core.database:Base", directory, where)
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        """The engine that another environment is made for, where it says; empty otherwise."""
+        if self.config is None:
+            return ()
+        settings = self.settings
+        named = "database_url" in settings.model_fields_set
+        url = settings.database_url.get_secret_value() if named else written_url(self.environment.config_file)
+        scheme = url.partition("://")[0].partition("+")[0]
+        known: dict[str, tuple[Dialect, ...]] = {"sqlite": ("sqlite",), "postgresql": ("postgresql",)}
+        return known.get(scheme.replace("postgres", "postgresql") if scheme == "postgres" else scheme, ())
 
     def runner(self, announce: Callable[[AppliedStep], None] | None = None) -> MigrationRunner:
         """Return the migrations of the target.

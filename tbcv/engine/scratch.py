@@ -6,6 +6,7 @@ one, which is started when the first is asked for.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -65,9 +66,32 @@ class ScratchDatabases:
             with tempfile.TemporaryDirectory(prefix="tbcv-scratch-", ignore_cleanup_errors=True) as directory:
                 yield parse_database_url(f"sqlite:///{Path(directory, 'scratch.db')}")
             return
+        async with self._created(await self._postgres()) as address:
+            yield address
+
+    @asynccontextmanager
+    async def copy(self, original: DatabaseURL) -> AsyncIterator[DatabaseURL]:
+        """Create a database with the contents of another scratch database, and drop it afterwards.
+
+        Args:
+            original: One that `database` or `copy` gave, to which nobody is connected.
+        """
+        path = original.sqlite_path
+        if path is not None:
+            async with self.database("sqlite") as address:
+                if path.exists():
+                    assert address.sqlite_path is not None
+                    shutil.copyfile(path, address.sqlite_path)
+                yield address
+            return
         server = await self._postgres()
+        async with self._created(server, f" TEMPLATE {original.url.database}") as address:
+            yield address
+
+    @asynccontextmanager
+    async def _created(self, server: DatabaseURL, options: str = "") -> AsyncIterator[DatabaseURL]:
         name = f"tbcv_scratch_{uuid4().hex}"
-        await _administer(server, f"CREATE DATABASE {name}")
+        await _administer(server, f"CREATE DATABASE {name}{options}")
         try:
             yield DatabaseURL(server.url.set(database=name), server.connect_args)
         finally:

@@ -28,7 +28,7 @@ from tbcv.errors import ConfigurationError, MigrationError, RevisionInvalidError
 from tbcv.migrate.drift import find_drift
 from tbcv.migrate.executor import alembic_alone, configuration, run_alembic
 from tbcv.migrate.history import read_history
-from tbcv.migrate.ledger import ledger_path, write_ledger
+from tbcv.migrate.ledger import ledger_path
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import file_lock
 from tbcv.migrate.measure import at_head, measure
@@ -109,10 +109,10 @@ async def _create(
         target = environment.version_directories[0] / path.name
         if write:
             # Another project has a ledger only if it wants one.
-            entries = await measure(draft, scratch) if ledger_path(environment).exists() else None
+            measured = await measure(draft, scratch) if ledger_path(environment).exists() else None
             _put(path, target)
-            if entries is not None:
-                write_ledger(environment, entries)
+            if measured is not None:
+                measured.write(environment)
         return Creation(
             revision,
             target if write else None,

@@ -232,8 +232,8 @@ def read_history(environment: AlembicEnvironment) -> History:
             or the revisions form a circle.
     """
     revisions: dict[str, Revision] = {}
-    for path in _files(environment.version_directories):
-        revision = _parse(path)
+    for path in revision_files(environment):
+        revision = parse_revision(path)
         if revision is None:
             continue
         if revision.id in revisions:
@@ -276,17 +276,25 @@ def _require_files(revisions: Mapping[str, Revision]) -> None:
                 )
 
 
-def _files(directories: Sequence[Path]) -> Iterator[Path]:
-    for directory in directories:
+def revision_files(environment: AlembicEnvironment) -> Iterator[Path]:
+    """Give the files that may hold a revision, directory by directory and sorted by name in each."""
+    for directory in environment.version_directories:
         yield from sorted(path for path in directory.glob("*.py") if path.name != "__init__.py")
 
 
-def _parse(path: Path) -> Revision | None:
+def parse_revision(path: Path) -> Revision | None:
+    """Read one file; None where it declares no revision, as a module that revisions share.
+
+    Raises:
+        BrokenHistoryError: It does not parse, or what it declares is no revision.
+    """
     try:
         tree = parse_source(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise BrokenHistoryError(
-            f"{path.name} line {error.lineno} is not valid Python: {error.msg}", hint="repair the file"
+            f"{path.name} line {error.lineno} is not valid Python: {error.msg}",
+            hint="repair the file",
+            line=error.lineno,
         ) from None
     except (OSError, ValueError) as error:
         raise BrokenHistoryError(f"cannot read {path.name}: {error}") from None
@@ -327,7 +335,9 @@ def _assignments(tree: ast.Module, path: Path) -> Iterator[tuple[str, object]]:
                     yield target.id, ast.literal_eval(value)
                 except ValueError:
                     raise BrokenHistoryError(
-                        f"{path.name} line {node.lineno} computes {target.id}", hint="write it as a literal"
+                        f"{path.name} line {node.lineno} computes {target.id}",
+                        hint="write it as a literal",
+                        line=node.lineno,
                     ) from None
 
 

@@ -78,10 +78,17 @@ def read_ledger(environment: AlembicEnvironment) -> dict[str, Entry]:
         BrokenHistoryError: A line is not of the ledger's form, as after a merge that left its marks.
     """
     path = ledger_path(environment)
-    if not path.exists():
-        return {}
+    return parse_ledger(path) if path.exists() else {}
+
+
+def parse_ledger(path: Path) -> dict[str, Entry]:
+    """Read a ledger, wherever it lies; raises as `read_ledger`."""
     entries: dict[str, Entry] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenHistoryError(f"{path.name} cannot be read: {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         try:
@@ -90,6 +97,7 @@ def read_ledger(environment: AlembicEnvironment) -> dict[str, Entry]:
             raise BrokenHistoryError(
                 f"line {number} of {path.name} is no entry of a ledger, or a second one of its revision",
                 hint="write it anew with `tbcv migrate ledger --write`",
+                line=number,
             ) from None
         entries[entry.id] = entry
     return entries

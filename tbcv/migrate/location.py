@@ -40,6 +40,20 @@ def read_environment(config_file: Path) -> AlembicEnvironment:
     Raises:
         ConfigurationError: The file cannot be read or names no directory that holds an ``env.py``.
     """
+    environment = read_locations(config_file)
+    if not (environment.directory / "env.py").is_file():
+        raise ConfigurationError(
+            f"{environment.config_file} names {environment.directory} as its script_location, where there is no env.py"
+        )
+    return environment
+
+
+def read_locations(config_file: Path) -> AlembicEnvironment:
+    """Read which directories an ini file of Alembic names, whether they are there or not.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or names none.
+    """
     config_file = config_file.absolute()
     here = str(config_file.parent)
     parser = ConfigParser({"here": here.replace("%", "%%")})
@@ -57,8 +71,6 @@ def read_environment(config_file: Path) -> AlembicEnvironment:
     if not script_location:
         raise ConfigurationError(f"{config_file} sets no script_location in [alembic]")
     directory = _resolve(script_location, config_file.parent)
-    if not (directory / "env.py").is_file():
-        raise ConfigurationError(f"{config_file} names {directory} as its script_location, where there is no env.py")
     listed = [_resolve(word, config_file.parent) for word in locations.split(separator) if word.strip()]
     return AlembicEnvironment(config_file, directory, tuple(listed) or (directory / "versions",))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
@@ -13,15 +14,33 @@ from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import History, read_history
-from tbcv.migrate.ledger import Entry, read_ledger, short
+from tbcv.migrate.ledger import Entry, read_ledger, short, write_ledger
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.reconcile import Schema
 from tbcv.migrate.runner import MigrationRunner
+from tbcv.migrate.schema import write_schemas
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import VERSION_TABLE
 
 
-async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) -> tuple[Entry, ...]:
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the chain makes of an empty database.
+
+    Attributes:
+        entries: Per revision, for the ledger.
+        schemas: The schema at the heads, per engine at hand.
+    """
+
+    entries: tuple[Entry, ...]
+    schemas: Mapping[Dialect, Snapshot] = field(hash=False)
+
+    def write(self, environment: AlembicEnvironment) -> tuple[Path, ...]:
+        """Write ledger and committed schemas of an environment, and return their files."""
+        return (write_ledger(environment, self.entries), *write_schemas(environment, self.schemas))
+
+
+async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) -> Measurement:
     """Run the chain on scratch databases and note what each revision makes of the schema.
 
     What is known about an engine that is not at hand is kept from the present ledger, as are the marks
@@ -33,9 +52,12 @@ async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) ->
     history = read_history(environment)
     before = read_ledger(environment)
     fingerprints: dict[str, dict[str, str]] = {}
+    schemas: dict[Dialect, Snapshot] = {}
     rows: set[str] = set()
     for dialect in scratch.dialects:
+        schemas[dialect] = Snapshot.of(dialect, ())
         for name, snapshot, leaves_rows in await _run_chain(environment, history, scratch, dialect):
+            schemas[dialect] = snapshot
             fingerprints.setdefault(name, {})[dialect] = short(snapshot.fingerprint)
             if leaves_rows:
                 rows.add(name)
@@ -47,7 +69,7 @@ async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) ->
         kept = dict(known.fingerprints) if known is not None and same else {}
         additive = known.additive if known is not None and same else None
         entries.append(replace(made, fingerprints=kept | fingerprints[revision.id], additive=additive))
-    return tuple(entries)
+    return Measurement(tuple(entries), schemas)
 
 
 async def chain_schemas(

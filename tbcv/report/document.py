@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
+from tbcv.gate.check import Verdict
+from tbcv.gate.waivers import Waived
 from tbcv.migrate.backup import Backup
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import Revision
@@ -173,18 +177,59 @@ def difference(value: Difference, unmanaged: Iterable[str], against: str) -> Jso
     }
 
 
-def finding(value: Finding) -> Json:
-    """Describe a finding."""
-    location = value.location
+def finding(value: Finding, place: Callable[[Path], str] = lambda path: path.name) -> Json:
+    """Describe a finding.
+
+    Args:
+        value: The finding.
+        place: How its file is named.
+    """
+    location, evidence = value.location, value.evidence
     return {
         "code": value.code,
         "severity": str(value.severity),
         "message": value.message,
         "hint": value.hint,
         "revision": value.revision,
-        "file": location.path.name if location else None,
+        "file": place(location.path) if location else None,
         "line": location.line if location else None,
+        "dialect": value.dialect,
+        "effects": [str(one) for one in value.effects],
+        "evidence": {name: one for name, one in asdict(evidence).items() if one not in ("", None)}
+        if evidence
+        else None,
+        "depends_on": value.depends_on or None,
     }
+
+
+def verdict(value: Verdict) -> Json:
+    """Describe what the gate says about a change."""
+    base = value.base
+    return {
+        "passed": value.passed,
+        "base": {"kind": str(base.kind), "name": base.name, "commit": base.commit or None, "tip": base.tip or None},
+        "dialects": list(value.dialects),
+        "new": [revision(one) | {"file": value.place(one.path)} for one in value.new],
+        "findings": [finding(one, value.place) for one in value.findings],
+        "waived": [waived(one, value.place) for one in value.waived],
+        "changes": {one.dialect: list(one.changes) for one in value.drifts},
+        "parts": [
+            {
+                "name": one.name,
+                "seconds": round(one.seconds, 3),
+                "findings": one.findings,
+                "skipped": one.skipped or None,
+            }
+            for one in value.parts
+        ],
+    }
+
+
+def waived(value: Waived, place: Callable[[Path], str]) -> Json:
+    """Describe a finding that somebody answers for."""
+    waiver = value.waiver
+    told = {"reason": waiver.reason, "until": waiver.until.isoformat(), "line": waiver.line}
+    return finding(value.finding, place) | {"waiver": told}
 
 
 def error(value: TbcvError) -> Json:

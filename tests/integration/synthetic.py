@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from tbcv.engine.scratch import ScratchDatabases
-from tbcv.migrate.ledger import write_ledger
 from tbcv.migrate.location import AlembicEnvironment, read_environment
 from tbcv.migrate.measure import measure
 from tbcv.settings import Settings
@@ -60,4 +59,4 @@ async def write(directory: AlembicEnvironment, server: str) -> None:
         server: The URL of a PostgreSQL server for the scratch databases.
     """
     async with ScratchDatabases(Settings(scratch_database_url=SecretStr(server))) as scratch:
-        write_ledger(directory, await measure(directory, scratch))
+        (await measure(directory, scratch)).write(directory)

@@ -70,7 +70,8 @@ def test_out_of_changed_models(on_sqlite: CommandLine, tmp_path: Path) -> None:
     assert "postgresql: " in drift.out
     assert "tags" in drift.out
     changes = tbcv.document("check", code=1)
-    assert set(changes) == {"schema", "kind", "changes"}
+    assert (changes["kind"], changes["passed"]) == ("check", False)
+    assert {one["code"] for one in changes["findings"]} == {"models-drift"}
     assert set(changes["changes"]) == {"sqlite", "postgresql"}
     files = sorted((root / "migrations").rglob("*.py"))
     shown = tbcv("create", "grow", "--sql")

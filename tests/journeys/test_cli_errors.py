@@ -102,7 +102,9 @@ def test_broken_histories(on_sqlite: CommandLine, tmp_path: Path) -> None:
     assert "revision 005 stands twice" in refused("heads")
     twice.unlink()
     orphan = write_revision(versions, "0a0a", "0b0b")
-    assert "0b0b" in refused("check")
+    assert "0b0b" in refused("heads")
+    broken_history = tbcv.document("check", code=1)
+    assert [(one["code"], one["revision"]) for one in broken_history["findings"]] == [("parent-missing", "0a0a")]
     write_revision(versions, "0b0b", "0a0a")
     assert "circle" in refused("stamp", "head")
     orphan.unlink()

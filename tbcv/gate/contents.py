@@ -1,0 +1,303 @@
+"""The rows of a whole scratch database, and what became of them: lost, changed, not restored.
+
+Rows are held as text, as the engine spells each value, so that a column can be followed through a change of its type.
+A table and a column are recognised by the engine's own numbers where it has any, so that a rename is no loss; else
+by their names, else by what they hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+Value = str | None
+
+_TABLES = """
+    SELECT c.oid::int8, c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'alembic_version'
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.deptype = 'e' AND e.objid = c.oid)
+    ORDER BY 2
+"""
+_COLUMNS = """
+    SELECT a.attrelid::int8, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), coalesce(k.key, false)
+    FROM pg_attribute a
+    LEFT JOIN LATERAL (SELECT a.attnum = ANY(i.indkey) AS key FROM pg_index i
+        WHERE i.indrelid = a.attrelid AND i.indisprimary) k ON true
+    WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it is recognised by, its name, its type, and whether it belongs to the primary key."""
+
+    identity: str
+    name: str
+    type: str
+    is_key: bool
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """A table with all its rows.
+
+    Attributes:
+        identity: What it is recognised by.
+        name: As it is written in SQL.
+        columns: In the order of the rows' values.
+        rows: In no particular order.
+        lasting: Whether nothing else can ever be recognised by the same. Pages of SQLite are used again.
+    """
+
+    identity: str
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    lasting: bool = True
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """The places of columns by their names."""
+        return {column.name: number for number, column in enumerate(self.columns)}
+
+    def values(self, name: str) -> list[Value]:
+        """Return one column."""
+        place = self.positions[name]
+        return [row[place] for row in self.rows]
+
+    def present(self, name: str) -> Counter[str]:
+        """Return the values of a column that are not NULL, counted."""
+        return Counter(value for value in self.values(name) if value is not None)
+
+
+Contents = Mapping[str, TableRows]
+"""All tables of a database by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsLost:
+    """Something that was in the database and is not any more.
+
+    Attributes:
+        table: Where it was.
+        column: The column; None where whole rows went.
+        rows: How many.
+        how: ``dropped``, ``deleted``, ``emptied``, ``narrowed`` or ``overwritten``.
+    """
+
+    table: str
+    column: str | None
+    rows: int
+    how: str
+
+
+def read_contents(connection: Connection) -> Contents:
+    """Read all rows of all tables, the version table excepted."""
+    read = _read_sqlite if connection.dialect.name == "sqlite" else _read_postgresql
+    return {table.name: table for table in read(connection)}
+
+
+def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
+    """Find out what an upgrade lost; what it moved elsewhere, renamed or converted without a loss is not lost."""
+    matched = _matched(before, after)
+    found: list[RowsLost] = []
+    for table in before.values():
+        if not table.rows:
+            continue
+        now = matched.get(table.name)
+        if now is None:
+            if not _kept_elsewhere(table, before, after):
+                found.append(RowsLost(table.name, None, len(table.rows), "dropped"))
+            continue
+        missing = len(table.rows) - len(now.rows)
+        if missing > 0 and not _moved_rows(table, missing, before, after):
+            found.append(RowsLost(table.name, None, missing, "deleted"))
+        found += _column_losses(table, now, before, after)
+    return tuple(found)
+
+
+def find_unrestored(before: Contents, after: Contents) -> tuple[str, ...]:
+    """Say how the rows after a downgrade differ from those before the upgrade.
+
+    A NULL in whose place there is a value is no difference: nothing that was there is gone, and a backfill that is
+    not taken back does nobody any harm.
+    """
+    return tuple(
+        words
+        for table in before.values()
+        if table.name in after
+        for words in _unrestored(table, after[table.name])
+    )
+
+
+def find_changes(before: Contents, after: Contents) -> tuple[str, ...]:
+    """Return the tables whose rows differ at all."""
+    names = sorted(before.keys() & after.keys())
+    return tuple(name for name in names if _shared(before[name], after[name]) != _shared(after[name], before[name]))
+
+
+def _matched(before: Contents, after: Contents) -> Mapping[str, TableRows]:
+    """Find for each table what has become of it."""
+    by_identity = {table.identity: table for table in after.values()}
+    same = {name: by_identity[one.identity] for name, one in before.items() if one.identity in by_identity}
+    named = {name: after[name] for name in before if name in after}
+    lasting = all(table.lasting for table in before.values())
+    found: dict[str, TableRows] = {}
+    for candidates in (same, named) if lasting else (named, same):
+        taken = {table.name for table in found.values()}
+        found |= {
+            name: table
+            for name, table in candidates.items()
+            if name not in found and table.name not in taken and (table.name == name or _is_alike(before[name], table))
+        }
+    taken = {table.name for table in found.values()}
+    fresh = [table for table in after.values() if table.name not in taken]
+    for name, table in before.items():
+        if name not in found and (alike := next((one for one in fresh if _holds(one, table)), None)) is not None:
+            found[name] = alike
+    return found
+
+
+def _is_alike(table: TableRows, other: TableRows) -> bool:
+    """Tell whether two tables share most of their columns."""
+    return table.lasting or 2 * len(table.positions.keys() & other.positions.keys()) > len(table.columns)
+
+
+def _holds(table: TableRows, wanted: TableRows) -> bool:
+    """Tell whether a table has at least the columns of another and the same rows in them."""
+    return wanted.positions.keys() <= table.positions.keys() and _shared(table, wanted) == _shared(wanted, table)
+
+
+def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
+    places = [table.positions[name] for name in sorted(table.positions.keys() & other.positions.keys())]
+    return Counter(tuple(row[place] for place in places) for row in table.rows)
+
+
+def _kept_elsewhere(table: TableRows, before: Contents, after: Contents) -> bool:
+    """Tell whether every column of a table that is gone is found, value by value, in something new."""
+    return all(_moved_values(table.present(column.name), before, after) for column in table.columns)
+
+
+def _moved_rows(table: TableRows, missing: int, before: Contents, after: Contents) -> bool:
+    """Tell whether as many rows as are missing came into another table that can hold them."""
+    for other in after.values():
+        if other.name == table.name:
+            continue
+        grown = len(other.rows) - (len(before[other.name].rows) if other.name in before else 0)
+        if grown >= missing and table.positions.keys() <= other.positions.keys():
+            return True
+    return False
+
+
+def _moved_values(values: Counter[str], before: Contents, after: Contents) -> bool:
+    """Tell whether values stand in a column that is new or held something else before."""
+    if not values:
+        return True
+    for table in after.values():
+        for column in table.columns:
+            earlier = before.get(table.name)
+            known = earlier is not None and column.name in earlier.positions
+            now = table.present(column.name)
+            if known and earlier is not None and earlier.present(column.name) == now:
+                continue
+            if now == values or (set(values) <= set(now) and now.total() >= values.total()):
+                return True
+            if earlier is None and set(values) == set(now):
+                # A lookup table: each value once, and references to it in place of the values.
+                return True
+    return False
+
+
+def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Contents) -> Iterator[RowsLost]:
+    by_identity = {column.identity: column for column in now.columns}
+    missing = max(len(table.rows) - len(now.rows), 0)
+    for column in table.columns:
+        values = table.present(column.name)
+        same = by_identity.get(column.identity) if table.identity == now.identity and table.lasting else None
+        if same is None and column.name in now.positions:
+            same = now.columns[now.positions[column.name]]
+        if same is None:
+            if not _moved_values(values, before, after):
+                yield RowsLost(table.name, column.name, values.total(), "dropped")
+            continue
+        present = now.present(same.name)
+        if present == values:
+            continue
+        gone = values.total() - present.total() - missing
+        if gone > 0 and not _moved_values(values, before, after):
+            yield RowsLost(table.name, column.name, gone, "emptied")
+        elif missing == 0 and same.type != column.type and len(present) < len(values):
+            yield RowsLost(table.name, column.name, len(values) - len(present), "narrowed")
+        elif missing == 0 and len(present) * 2 < len(values) and not _moved_values(values, before, after):
+            yield RowsLost(table.name, column.name, len(values) - len(present), "overwritten")
+
+
+def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:
+    if _shared(table, now) == _shared(now, table):
+        return
+    keys = [column.name for column in table.columns if column.is_key]
+    if not keys or not set(keys) <= now.positions.keys():
+        yield f"the rows of {table.name} differ"
+        return
+    earlier, later = _by_key(table, keys), _by_key(now, keys)
+    gone, added = earlier.keys() - later.keys(), later.keys() - earlier.keys()
+    if gone:
+        yield f"{len(gone)} rows of {table.name} are gone"
+    if added:
+        yield f"{len(added)} rows of {table.name} were not there before"
+    for name in sorted(table.positions.keys() & now.positions.keys()):
+        here, there = table.positions[name], now.positions[name]
+        changed = sum(
+            1
+            for key in earlier.keys() & later.keys()
+            if earlier[key][here] is not None and earlier[key][here] != later[key][there]
+        )
+        if changed:
+            yield f"{table.name}.{name} has another value in {changed} rows"
+
+
+def _by_key(table: TableRows, keys: Iterable[str]) -> Mapping[tuple[Value, ...], tuple[Value, ...]]:
+    places = [table.positions[name] for name in keys]
+    return {tuple(row[place] for place in places): row for row in table.rows}
+
+
+def _read_postgresql(connection: Connection) -> Iterator[TableRows]:
+    columns: dict[int, list[Column]] = {}
+    for oid, number, name, kind, is_key in connection.exec_driver_sql(_COLUMNS):
+        columns.setdefault(oid, []).append(Column(str(number), name, kind, is_key))
+    for oid, name in connection.exec_driver_sql(_TABLES).all():
+        listed = columns.get(oid, [])
+        selected = ", ".join('"' + column.name.replace('"', '""') + '"::text' for column in listed) or "NULL"
+        rows = connection.exec_driver_sql(f"SELECT {selected} FROM {name}").all()
+        yield TableRows(str(oid), name, tuple(listed), tuple(tuple(row) for row in rows))
+
+
+def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
+    listed = connection.exec_driver_sql("PRAGMA table_list").all()
+    roots = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT name, rootpage FROM sqlite_schema")}
+    names = [row[1] for row in listed if row[0] == "main" and row[2] == "table" and row[1] != "alembic_version"]
+    for name in sorted(one for one in names if not one.startswith("sqlite_")):
+        quoted = '"' + name.replace('"', '""') + '"'
+        info = connection.exec_driver_sql(f"PRAGMA table_xinfo({quoted})").all()
+        columns = tuple(Column(row[1], row[1], row[2], bool(row[5])) for row in info if row[6] != 1)
+        selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
+        rows = connection.exec_driver_sql(f"SELECT {selected} FROM {quoted}").all()
+        root = roots.get(name, name)
+        texts = tuple(tuple(_text(value) for value in row) for row in rows)
+        yield TableRows(str(root), name, columns, texts, lasting=False)
+
+
+def _text(value: object) -> Value:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    if isinstance(value, float) and value.is_integer():
+        # A number may change its spelling with the affinity of its column, and be the same.
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,71 @@
+"""What a statement did on SQLite: which tables lie elsewhere in the file, and how many rows were written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from tbcv.gate.observers.observed import Statement
+from tbcv.gate.observers.watcher import Rows, fetch
+
+_TABLES = (
+    "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 "
+    "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'alembic_version'"
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """What SQLite says at one moment.
+
+    Attributes:
+        roots: The first page of each table; a table that was built anew has another one.
+        filled: The tables among them that hold rows and were not where they are now.
+        changes: Rows written by this connection.
+    """
+
+    roots: Mapping[str, int]
+    filled: frozenset[str]
+    changes: int
+
+
+class SqliteEye:
+    """Reads the state of a SQLite database for one run.
+
+    Args:
+        rows: The rows of each table before the run.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._before: Mapping[str, int] | None = None
+        self._told: set[str] = set()
+
+    def look(self, raw: DBAPIConnection) -> State:
+        """Read the state."""
+        roots = dict(fetch(raw, _TABLES))
+        if self._before is None:
+            self._before = roots
+        moved = [name for name, root in roots.items() if self._before.get(name, root) != root]
+        filled = [name for name in moved if fetch(raw, f"SELECT EXISTS (SELECT 1 FROM {_quoted(name)})")[0][0]]  # noqa: S608
+        return State(roots, frozenset(filled), fetch(raw, "SELECT total_changes()")[0][0])
+
+    def enclose(self, raw: DBAPIConnection, statement: str) -> bool:  # noqa: ARG002
+        """Leave a statement alone: SQLite has no locks on tables that could be looked at."""
+        return False
+
+    def forget(self, state: State) -> State:
+        """Return the state: nothing of it ends with a transaction."""
+        return state
+
+    def describe(self, before: State, after: State, statement: Statement) -> Statement:
+        """Return a statement with what it did to what was there before the run."""
+        anew = tuple(sorted(name for name in after.filled if name not in self._told and self._rows.get(name, 1)))
+        self._told.update(anew)
+        return replace(statement, rewritten=anew, rows=max(statement.rows, after.changes - before.changes))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

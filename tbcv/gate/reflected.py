@@ -1,0 +1,66 @@
+"""Clashes of two releases of which only the schemas are known."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from tbcv.gate.clashes import Clash, find_clashes
+from tbcv.gate.passage import Side, Stretch, on
+from tbcv.gate.rows import mentions
+from tbcv.gate.shape import Key, Relation, Shape
+from tbcv.gate.traffic import Answers, Traffic, accepts_another, compose, play
+from tbcv.migrate.snapshot import compare
+
+# What a changed function or type means for a table, its name does not tell.
+_TELLING = ("table ", "view ", "sequence ")
+
+
+async def reflected_clashes(stretch: Stretch) -> tuple[tuple[Clash, ...], tuple[Clash, ...]]:
+    """Run the plain statements of either schema on the other.
+
+    Returns:
+        What of the old schema's statements the new schema refuses; and, if there is any, what of the new one's
+        statements the old schema certainly refuses.
+    """
+    before, after = stretch.before, stretch.after
+    only = _touched(before, after)
+    if not only:
+        return (), ()
+    old = await _compare(before, after, only)
+    if not old:
+        return (), ()
+    return old, tuple(one for one in await _compare(after, before, only) if one.certain)
+
+
+async def _compare(home: Side, away: Side, only: frozenset[Key]) -> tuple[Clash, ...]:
+    traffic, worked = await on(home.address, _at_home, home.shape.around(only), only)
+    return await on(away.address, _away, traffic, only, worked, away.shape)
+
+
+def _at_home(connection: Connection, shape: Shape, only: frozenset[Key]) -> tuple[Traffic, Answers]:
+    traffic = compose(connection, shape)
+    connection.rollback()
+    return traffic, play(connection, traffic, only)
+
+
+def _away(
+    connection: Connection, traffic: Traffic, only: frozenset[Key], worked: Answers, shape: Shape
+) -> tuple[Clash, ...]:
+    answers = play(connection, traffic, only)
+
+    def takes_another(relation: Relation) -> bool:
+        connection.rollback()
+        return accepts_another(connection, traffic, relation)
+
+    return find_clashes((traffic.shape, worked), (shape, answers), takes_another)
+
+
+def _touched(before: Side, after: Side) -> frozenset[Key]:
+    """Return the relations that a change of the schema may concern."""
+    difference = compare(before.snapshot, after.snapshot)
+    facts = (*difference.missing, *difference.unexpected)
+    relations = (*before.shape.relations, *after.shape.relations)
+    if not all(fact.subject.startswith(_TELLING) for fact in facts):
+        return frozenset(one.id for one in relations)
+    text = "\n".join(f"{fact.subject} {fact.line}" for fact in facts)
+    return frozenset(one.id for one in relations if mentions(text, one.name))

@@ -1,0 +1,399 @@
+"""The rehearsal: new revisions are run up, down and up again on filled scratch databases, and watched.
+
+Old revisions are run once, to the parent of the first new one. From there on a database without rows of ours goes
+forward from revision to revision; for each, a copy of it is filled, and a copy of that is what the revision is
+tried on, so that before and after can be compared row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tbcv.engine.engines import connected, is_absent, migration_engine
+from tbcv.engine.failures import reason
+from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.errors import TbcvError, UpgradeFailedError
+from tbcv.findings import Location
+from tbcv.gate.contents import Contents, RowsLost, find_changes, find_losses, find_unrestored, read_contents
+from tbcv.gate.observers.observed import Run, Statement
+from tbcv.gate.observers.origin import Origin
+from tbcv.gate.observers.postgresql import PostgresEye
+from tbcv.gate.observers.sqlite import SqliteEye
+from tbcv.gate.observers.watcher import Rows, Watcher, sqlstate
+from tbcv.gate.seed import Seeded, seed
+from tbcv.gate.stage import Stage
+from tbcv.gate.templates import Place
+from tbcv.gate.upkeep import Upkeep, read_upkeep
+from tbcv.migrate.history import Revision, read_history
+from tbcv.migrate.integrity import dangling_references
+from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that did not come to its end.
+
+    Attributes:
+        message: Why, in the words of whoever refused.
+        code: The SQLSTATE, where there is one.
+        statement: The SQL; empty where no statement was refused.
+        location: The line of the revision.
+        kind: The name of what was raised.
+        needs_rows: Whether it fails only where there are rows.
+    """
+
+    message: str
+    code: str
+    statement: str
+    location: Location
+    kind: str
+    needs_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """What the way down left.
+
+    Attributes:
+        failure: Why it did not come to its end.
+        schema: How the schema after it differs from that before the upgrade.
+        rows: How the rows differ, in words.
+    """
+
+    failure: Failure | None = None
+    schema: Difference = Difference((), ())
+    rows: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether everything is as it was."""
+        return self.failure is None and not self.schema and not self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How the second upgrade differs from the first.
+
+    Attributes:
+        failure: Why it did not come to its end.
+        schema: How the schema differs.
+        counts: The tables that have another number of rows.
+        rows: The tables whose rows differ.
+        statements: Whether other statements were executed.
+    """
+
+    failure: Failure | None = None
+    schema: Difference = Difference((), ())
+    counts: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    statements: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepRehearsal:
+    """One revision, rehearsed.
+
+    Attributes:
+        revision: Which.
+        seeded: What the database was filled with.
+        statements: What was executed on the way up, down, and up again, in order.
+        losses: What the upgrade lost.
+        dangling: References that point at nothing since the upgrade.
+        failure: Why the upgrade did not come to its end.
+        way_back: What the downgrade left; None where it could not be tried.
+        again: The second upgrade; None where it could not be tried.
+        schema: What the upgrade changed.
+        types: Columns that have another type since, as table, column, old and new.
+        upkeep: Indexes and privileges before and after.
+    """
+
+    revision: Revision
+    seeded: Seeded
+    statements: tuple[Statement, ...] = ()
+    losses: tuple[RowsLost, ...] = ()
+    dangling: tuple[str, ...] = ()
+    failure: Failure | None = None
+    way_back: Return | None = None
+    again: Repetition | None = None
+    schema: Difference = Difference((), ())
+    types: tuple[tuple[str, str, str, str], ...] = ()
+    upkeep: tuple[Upkeep, Upkeep] | None = None
+
+    @property
+    def reversible(self) -> bool | None:
+        """Whether the downgrade restores schema and rows; None where it could not be tried."""
+        return None if self.way_back is None else bool(self.way_back)
+
+    def of(self, run: Run) -> tuple[Statement, ...]:
+        """Return the statements of one run."""
+        return tuple(one for one in self.statements if one.run is run)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """All new revisions on one engine.
+
+    Attributes:
+        dialect: The engine.
+        steps: A step per revision that could be tried, in order.
+        untried: Revisions that could not, since one before them fails.
+    """
+
+    dialect: Dialect
+    steps: tuple[StepRehearsal, ...]
+    untried: tuple[Revision, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A database between two runs."""
+
+    snapshot: Snapshot
+    contents: Contents
+    upkeep: Upkeep
+    dangling: frozenset[str] = frozenset()
+
+    @property
+    def rows(self) -> Rows:
+        return {name: len(table.rows) for name, table in self.contents.items()}
+
+
+async def rehearse(
+    environment: AlembicEnvironment,
+    scratch: ScratchDatabases,
+    dialect: Dialect,
+    revisions: tuple[Revision, ...],
+    *,
+    rows: int = 2000,
+    start: Place | None = None,
+) -> Rehearsal:
+    """Run new revisions on filled scratch databases and observe what they do.
+
+    Args:
+        environment: Any Alembic environment; its own ``env.py`` is used.
+        scratch: Where the databases come from.
+        dialect: The engine.
+        revisions: The new ones, parents before children.
+        rows: How many rows each table gets.
+        start: A database that has old revisions already, which then need not run again.
+
+    Raises:
+        UpgradeFailedError: The revisions before the new ones do not run on this engine.
+        ConfigurationError: The environment does not connect to such an engine.
+    """
+    if not revisions:
+        return Rehearsal(dialect, ())
+    history = read_history(environment)
+    order = [one.id for one in history.ordered()]
+    steps: list[StepRehearsal] = []
+    given = scratch.copy(start.address) if start else scratch.database(dialect)
+    done = start.done if start else frozenset[str]()
+    async with given as line, _Rehearser(Stage(environment), scratch, rows, line, done) as rehearser:
+        for number, revision in enumerate(revisions):
+            below = history.ancestors((revision.id,)) - {revision.id}
+            failed = {one.revision.id for one in steps if one.failure is not None and not one.failure.needs_rows}
+            if below & failed:
+                return Rehearsal(dialect, tuple(steps), revisions[number:])
+            await rehearser.advance([one for one in order if one in below])
+            steps.append(await rehearser.step(revision))
+    return Rehearsal(dialect, tuple(steps))
+
+
+class _Rehearser:
+    """Keeps a database that goes forward along the chain, and a filled copy of it for as long as it stands still."""
+
+    def __init__(
+        self, stage: Stage, scratch: ScratchDatabases, rows: int, line: DatabaseURL, done: frozenset[str]
+    ) -> None:
+        self._stage = stage
+        self._scratch = scratch
+        self._rows = rows
+        self._line = line
+        self._done: set[str] = set(done)
+        self._stack = AsyncExitStack()
+        self._filled: tuple[DatabaseURL, Seeded, _Moment] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def advance(self, below: list[str]) -> None:
+        """Bring the line to the parents of a revision."""
+        missing = [one for one in below if one not in self._done]
+        if not missing:
+            return
+        await self._stack.aclose()
+        self._filled = None
+        try:
+            await self._stage.upgrade(self._line, missing)
+        except TbcvError:
+            raise
+        except Exception as error:  # a revision may raise anything
+            raise UpgradeFailedError(
+                f"the revisions before the new ones do not run on {self._line.dialect}: {reason(error)}",
+                applied=(),
+                failed=missing[0],
+                remaining=missing[1:],
+                hint="try `alembic upgrade` on an empty database of that engine",
+            ) from error
+        self._done.update(missing)
+
+    async def step(self, revision: Revision) -> StepRehearsal:
+        """Rehearse one revision on the line as it is."""
+        template, seeded, before = await self._template()
+        async with self._scratch.copy(template) as trial, _looking(trial) as look:
+            step = StepRehearsal(revision, seeded)
+            statements, failure = await self._watched(trial, revision, Run.UP, before.rows)
+            step = replace(step, statements=statements, failure=failure)
+            if failure is None:
+                after = await look()
+                return await self._down_and_up(trial, look, _compared(step, before, after), before, after)
+        return await self._without_rows(step, failure)
+
+    async def _template(self) -> tuple[DatabaseURL, Seeded, _Moment]:
+        if self._filled is None:
+            template = await self._stack.enter_async_context(self._scratch.copy(self._line))
+            seeded = await seed(template, self._rows)
+            async with _looking(template) as look:
+                self._filled = template, seeded, await look()
+        return self._filled
+
+    async def _down_and_up(
+        self,
+        trial: DatabaseURL,
+        look: Callable[[], Awaitable[_Moment]],
+        step: StepRehearsal,
+        before: _Moment,
+        after: _Moment,
+    ) -> StepRehearsal:
+        statements, failure = await self._watched(trial, step.revision, Run.DOWN, after.rows)
+        step = replace(step, statements=(*step.statements, *statements))
+        if failure is not None:
+            return replace(step, way_back=Return(failure))
+        back = await look()
+        left = Return(
+            None, compare(before.snapshot, back.snapshot), find_unrestored(before.contents, back.contents)
+        )
+        statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
+        step = replace(step, statements=(*step.statements, *statements), way_back=left)
+        if failure is not None:
+            return replace(step, again=Repetition(failure))
+        return replace(step, again=_repetition(step, after, await look()))
+
+    async def _without_rows(self, step: StepRehearsal, failure: Failure) -> StepRehearsal:
+        """Find out whether a revision that failed would do so in an empty database too, and come back from it."""
+        async with self._scratch.copy(self._line) as bare, _looking(bare) as look:
+            before = await look()
+            try:
+                await self._stage.upgrade(bare, (step.revision.id,))
+            except Exception:  # noqa: BLE001  # the same failure again, or another one: it fails
+                return step
+            step = replace(step, failure=replace(failure, needs_rows=True))
+            statements, failed = await self._watched(bare, step.revision, Run.DOWN, {})
+            step = replace(step, statements=(*step.statements, *statements))
+            back = Return(failed) if failed else Return(None, compare(before.snapshot, (await look()).snapshot))
+            return replace(step, way_back=back)
+
+    async def _watched(
+        self, address: DatabaseURL, revision: Revision, run: Run, rows: Rows
+    ) -> tuple[tuple[Statement, ...], Failure | None]:
+        origin = Origin(revision.path)
+        watcher: Watcher[object] = Watcher(run, origin, _eye(address.dialect, rows))
+        failure = None
+        try:
+            if run is Run.DOWN:
+                await self._stage.downgrade(address, revision.id, watcher)
+            else:
+                await self._stage.upgrade(address, (revision.id,), watcher)
+        except Exception as error:  # noqa: BLE001  # a revision may raise anything
+            refused = next((one for one in reversed(watcher.statements) if one.error), None)
+            failure = _failure(error, origin, refused)
+        return tuple(watcher.statements), failure
+
+
+def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehearsal:
+    return replace(
+        step,
+        losses=find_losses(before.contents, after.contents),
+        dangling=tuple(sorted(after.dangling - before.dangling)),
+        schema=compare(before.snapshot, after.snapshot),
+        types=_changed_types(before.contents, after.contents),
+        upkeep=(before.upkeep, after.upkeep),
+    )
+
+
+def _eye(dialect: Dialect, rows: Rows) -> PostgresEye | SqliteEye:
+    return SqliteEye(rows) if dialect == "sqlite" else PostgresEye(rows)
+
+
+def _failure(error: Exception, origin: Origin, refused: Statement | None) -> Failure:
+    message = error.message if isinstance(error, TbcvError) else reason(error)
+    location = origin.of(error)
+    if location.line is None and refused is not None and refused.location is not None:
+        location = refused.location
+    statement = refused.sql if refused is not None else ""
+    return Failure(message or type(error).__name__, sqlstate(error), statement, location, type(error).__name__)
+
+
+def _repetition(step: StepRehearsal, first: _Moment, second: _Moment) -> Repetition:
+    names = first.contents.keys() & second.contents.keys()
+    counts = sorted(name for name in names if first.rows[name] != second.rows[name])
+    # Only from the same beginning must the same come out.
+    restored = bool(step.way_back)
+    up, again = ([one.sql for one in step.of(run)] for run in (Run.UP, Run.AGAIN))
+    return Repetition(
+        None,
+        compare(first.snapshot, second.snapshot),
+        tuple(counts),
+        find_changes(first.contents, second.contents) if restored else (),
+        restored and up != again,
+    )
+
+
+def _changed_types(before: Contents, after: Contents) -> tuple[tuple[str, str, str, str], ...]:
+    return tuple(
+        (name, column.name, column.type, now.type)
+        for name, table in sorted(before.items())
+        if name in after
+        for column in table.columns
+        for now in after[name].columns
+        if now.name == column.name and now.type != column.type
+    )
+
+
+@asynccontextmanager
+async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable[_Moment]]]:
+    """Give what looks at a database, always on one connection: the server then prepares its questions once."""
+    engine = migration_engine(address)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        connection: AsyncConnection | None = None
+
+        async def look() -> _Moment:
+            nonlocal connection
+            if is_absent(address):
+                return _Moment(Snapshot.of(address.dialect, ()), {}, Upkeep(frozenset(), frozenset(), frozenset()))
+            if connection is None:
+                connection = await stack.enter_async_context(connected(engine))
+            try:
+                return await connection.run_sync(_read)
+            finally:
+                await connection.rollback()
+
+        yield look
+
+
+def _read(connection: Connection) -> _Moment:
+    dangling: frozenset[str] = frozenset()
+    if connection.dialect.name == "sqlite":
+        dangling = frozenset(str(one) for one in dangling_references(connection))
+    return _Moment(take_snapshot(connection), read_contents(connection), read_upkeep(connection), dangling)

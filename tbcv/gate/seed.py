@@ -1,0 +1,293 @@
+"""Fills a scratch database with rows, so that a rehearsal sees what a revision does to them.
+
+The rows satisfy every constraint that the database has: values are made from types, names and the constants in
+CHECKs, and the engine itself sorts out those that it would not accept. What cannot be filled stays as it is and is
+reported: a foreign schema may ask for what nobody can guess.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tbcv.engine.engines import migration_engine
+from tbcv.engine.failures import reason
+from tbcv.engine.url import DatabaseURL
+from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
+from tbcv.gate.seeding.values import CYCLE, Kind, SeedColumn, is_telling, value_of
+
+_ENOUGH_ALREADY = 20
+_BUDGET = 60_000
+_ATTEMPTS = 4
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """What a database was filled with.
+
+    Attributes:
+        rows: Rows of each table, those that were there before included.
+        unfilled: Tables that stayed empty, with the reason.
+    """
+
+    rows: Mapping[str, int]
+    unfilled: Mapping[str, str]
+
+
+async def seed(address: DatabaseURL, rows: int = 2000) -> Seeded:
+    """Fill all tables of a scratch database.
+
+    A table in which the history itself has put a fair number of rows is left as it is: nobody knows better what
+    its rows look like.
+
+    Args:
+        address: A scratch database.
+        rows: How many rows each table is to have.
+    """
+    engine = migration_engine(address)
+    try:
+        async with engine.connect() as connection:
+            done = await connection.run_sync(_seed, rows)
+            await connection.commit()
+            return done
+    finally:
+        await engine.dispose()
+
+
+def _seed(connection: Connection, rows: int) -> Seeded:
+    tables = read_tables(connection)
+    wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
+    _without_triggers(connection)
+    counts: dict[str, int] = {}
+    unfilled: dict[str, str] = {}
+    for table in tables:
+        writer = _Writer(connection, table, wanted)
+        counts[table.name], why = writer.fill()
+        if counts[table.name] == 0:
+            unfilled[table.name] = why or "no row satisfies its constraints"
+    return Seeded(counts, unfilled)
+
+
+def _without_triggers(connection: Connection) -> None:
+    """Keep triggers of the schema from adding rows of their own, where this role may."""
+    if connection.dialect.name != "postgresql":
+        return
+    savepoint = connection.begin_nested()
+    try:
+        connection.exec_driver_sql("SET session_replication_role = replica")
+        savepoint.commit()
+    except DBAPIError:
+        savepoint.rollback()
+
+
+class _Writer:
+    """Fills one table.
+
+    Args:
+        connection: In a transaction.
+        table: The table.
+        wanted: How many rows it is to have.
+    """
+
+    def __init__(self, connection: Connection, table: SeedTable, wanted: int) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._sqlite = connection.dialect.name == "sqlite"
+        self._table = replace(
+            table, columns=tuple(one for one in table.columns if not one.automatic or _is_referring(table, one))
+        )
+        self._unique = {name for key in table.keys if len(key) == 1 for name in key} | self._telling_apart(table)
+        self._parents: dict[Reference, list[tuple[object, ...]]] = {}
+        self._values: dict[tuple[str, int, int], object] = {}
+        self._references = sorted(table.references, key=lambda one: -len(one.columns))
+
+    def fill(self) -> tuple[int, str]:
+        """Insert rows; returns how many the table has, and what went wrong if it has none."""
+        count = self._count()
+        if count >= _ENOUGH_ALREADY:
+            return count, ""
+        if count:
+            self._table = replace(self._table, columns=tuple(self._with_known(one) for one in self._table.columns))
+        self._read_parents()
+        why = ""
+        number = 0
+        for attempt in range(_ATTEMPTS):
+            missing = self._wanted - count
+            if missing <= self._wanted // 5:
+                break
+            rows = [self._row(number + place, attempt) for place in range(missing)]
+            number += missing
+            try:
+                self._insert([row for row in rows if row is not None])
+            except DBAPIError as error:
+                why = reason(error)
+            count = self._count()
+        self._refer_to_itself()
+        return self._count(), why
+
+    @staticmethod
+    def _telling_apart(table: SeedTable) -> set[str]:
+        """Return, for each key of several columns, one that makes it unique by itself."""
+        referring = {name for one in table.references for name in one.columns}
+        found: set[str] = set()
+        for key in table.keys:
+            if len(key) > 1:
+                free = [name for name in key if name not in referring and table.column(name) is not None]
+                kinds = {name: column.kind for name in free if (column := table.column(name)) is not None}
+                telling = [name for name in free if kinds[name] not in (Kind.BOOLEAN, Kind.ENUM)]
+                found |= set(telling[-1:])
+        return found
+
+    def _count(self) -> int:
+        return int(self._connection.exec_driver_sql(f"SELECT count(*) FROM {self._table.name}").scalar_one())
+
+    def _with_known(self, column: SeedColumn) -> SeedColumn:
+        """Let a column have the values that rows of the history have."""
+        if column.kind is not Kind.TEXT or column.name in self._unique:
+            return column
+        found = self._connection.exec_driver_sql(
+            f"SELECT DISTINCT {_quoted(column.name)} FROM {self._table.name} WHERE {_quoted(column.name)} IS NOT NULL"
+        )
+        return replace(column, known=tuple(sorted(str(row[0]) for row in found)))
+
+    def _read_parents(self) -> None:
+        cast = "" if self._sqlite else "::text"
+        for reference in self._table.references:
+            if reference.table == self._table.name:
+                continue
+            names = ", ".join(f"{_quoted(name)}{cast}" for name in reference.others)
+            present = " AND ".join(f"{_quoted(name)} IS NOT NULL" for name in reference.others)
+            found = self._connection.exec_driver_sql(
+                f"SELECT {names} FROM {reference.table} WHERE {present} LIMIT {self._wanted}"
+            )
+            self._parents[reference] = [tuple(row) for row in found]
+
+    def _row(self, number: int, attempt: int) -> Row | None:
+        row: Row = {}
+        for place, reference in enumerate(self._references):
+            if not self._refer(row, reference, number, place):
+                return None
+        for column in self._table.columns:
+            if column.name not in row:
+                row[column.name] = self._value(column, number, attempt)
+        return row
+
+    def _value(self, column: SeedColumn, number: int, attempt: int) -> object:
+        unique = column.name in self._unique
+        if unique or is_telling(column):
+            return self._written(column, value_of(column, number, attempt, unique=unique))
+        key = (column.name, attempt, number % CYCLE)
+        if key not in self._values:
+            self._values[key] = self._written(column, value_of(column, number % CYCLE, attempt, unique=False))
+        return self._values[key]
+
+    def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
+        """Choose what a row refers to; returns whether the row is possible."""
+        columns = [self._table.column(name) for name in reference.columns]
+        optional = any(column is not None and column.nullable for column in columns)
+        if reference.table == self._table.name or (optional and number % 7 == (place * 3 + 2) % 7):
+            if optional:
+                row.update({name: None for name in reference.columns if name not in row})
+            return optional or self._refers_to_own_row(reference)
+        parents = self._parents.get(reference, [])
+        fixed = {other: row[name] for name, other in zip(reference.columns, reference.others, strict=True) if name in row}
+        if fixed:
+            places = [(reference.others.index(other), value) for other, value in fixed.items()]
+            parents = [one for one in parents if all(one[at] == value for at, value in places)]
+        if not parents:
+            row.update({name: None for name in reference.columns if optional and name not in row})
+            return optional
+        # Steps of different lengths, so that two references of a row meet in every combination.
+        chosen = parents[(number // (len(parents) if place else 1) + number * (place + 1)) % len(parents)]
+        row.update(zip(reference.columns, chosen, strict=True))
+        return True
+
+    def _refers_to_own_row(self, reference: Reference) -> bool:
+        """Tell whether a required reference of a table to itself can point at its own row."""
+        return all(name in self._unique for name in reference.others)
+
+    def _written(self, column: SeedColumn, value: object) -> object:
+        if not self._sqlite or value is None:
+            return value
+        if column.kind is Kind.BYTES:
+            return bytes.fromhex(str(value)[2:])
+        if column.kind is Kind.NUMERIC:
+            return float(str(value))
+        if column.kind is Kind.OTHER:
+            return str(value)
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        if not self._table.columns:
+            self._insert_defaults(len(rows))
+        elif self._sqlite:
+            names = list(rows[0])
+            marks = ", ".join("?" for _ in names)
+            self._connection.exec_driver_sql(
+                f"INSERT OR IGNORE INTO {self._table.name} ({', '.join(map(_quoted, names))}) VALUES ({marks})",
+                [tuple(row.get(name) for name in names) for row in rows],
+            )
+        else:
+            self._insert_one_by_one(rows) if not self._attempt(rows) else None
+
+    def _insert_defaults(self, rows: int) -> None:
+        for _ in range(rows):
+            self._connection.exec_driver_sql(f"INSERT INTO {self._table.name} DEFAULT VALUES")
+
+    def _attempt(self, rows: Sequence[Row]) -> bool:
+        """Insert rows at once, those that the CHECKs admit."""
+        names = [column for column in self._table.columns if column.name in rows[0]]
+        listed = ", ".join(_quoted(column.name) for column in names)
+        types = ", ".join(f"{_quoted(column.name)} {column.type}" for column in names)
+        admitted = " AND ".join(f"(({check}) IS NOT FALSE)" for check in self._table.checks) or "true"
+        document = json.dumps(rows, ensure_ascii=False).replace("\\u0000", "")
+        savepoint = self._connection.begin_nested()
+        try:
+            self._connection.exec_driver_sql(
+                f"INSERT INTO {self._table.name} ({listed}) OVERRIDING SYSTEM VALUE SELECT {listed} "
+                f"FROM jsonb_to_recordset($1::text::jsonb) AS given({types}) WHERE {admitted} ON CONFLICT DO NOTHING",
+                (document,),
+            )
+            savepoint.commit()
+        except DBAPIError:
+            savepoint.rollback()
+            return False
+        return True
+
+    def _insert_one_by_one(self, rows: Sequence[Row]) -> None:
+        """Insert what goes in, where some rows cannot even be tried together with others."""
+        for row in rows[:40]:
+            self._attempt([row])
+
+    def _refer_to_itself(self) -> None:
+        """Let most rows of a table refer to others of it, once these are there."""
+        for reference in self._table.references:
+            columns = [self._table.column(name) for name in reference.columns]
+            if reference.table != self._table.name or len(columns) > 1 or not columns[0] or not columns[0].nullable:
+                continue
+            name, other, table = _quoted(reference.columns[0]), _quoted(reference.others[0]), self._table.name
+            savepoint = self._connection.begin_nested()
+            try:
+                self._connection.exec_driver_sql(
+                    f"UPDATE {table} SET {name} = (SELECT min({other}) FROM {table}) "
+                    f"WHERE {other} <> (SELECT min({other}) FROM {table}) AND {name} IS NULL"
+                )
+                savepoint.commit()
+            except DBAPIError:
+                savepoint.rollback()
+
+
+def _is_referring(table: SeedTable, column: SeedColumn) -> bool:
+    return any(column.name in one.columns for one in table.references)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""What `tbcv.gate.seed` builds on: the tables to be filled, and the values to fill them with."""

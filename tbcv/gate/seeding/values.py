@@ -1,0 +1,325 @@
+"""Values for a column: what its type allows, what its name promises, what lies at the edges.
+
+They are ordinary on purpose, as a production's would be: an address is an address and unlike the next one, a status
+is one of a few words, a count is not negative, every column that may be empty is so now and then, some texts are as
+long as their type allows and some are in other scripts. What fails on them would fail in production. The same
+number always gives the same value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from uuid import UUID, uuid5
+
+_SPACE = UUID("6f1c3a52-0d3f-4b0e-9a56-5c1d2e8f7a10")
+_BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
+_WORDS = ("draft", "active", "pending", "closed", "archived")
+_SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
+_UNIQUE_NAMES = {
+    *("email", "mail", "slug", "username", "login", "handle", "sku", "code", "token", "key", "uuid", "guid", "hash"),
+    *("number", "reference", "ref", "isbn", "url", "path", "name", "phone", "identifier", "external", "id", "domain"),
+    *("serial", "checksum", "digest", "fingerprint", "nickname"),
+}
+_NUMERIC_NAMES = {
+    *("amount", "price", "quantity", "qty", "count", "total", "age", "year", "size", "weight", "score", "rate", "cost"),
+    *("balance", "rank", "position", "duration", "length", "width", "height", "percent", "cents", "zip", "port"),
+}
+_JSON_NAMES = {"json", "payload", "metadata", "meta", "data", "settings", "extra", "attributes", "config", "options"}
+_TIME_NAMES = {"at", "date", "time", "timestamp", "on", "until", "since"}
+_FLAG_NAMES = {"is", "has", "can", "enabled", "active", "deleted", "flag", "visible", "verified"}
+_LONGEST = 1200
+
+CYCLE = 7 * 50
+"""After so many rows values may come again where they need not differ: one of every sort has been among them."""
+
+
+class Kind(StrEnum):
+    """What values of a type look like."""
+
+    INTEGER = "integer"
+    NUMERIC = "numeric"
+    FLOAT = "float"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIME = "time"
+    TIMESTAMP = "timestamp"
+    INTERVAL = "interval"
+    UUID = "uuid"
+    JSON = "json"
+    BYTES = "bytes"
+    ENUM = "enum"
+    ARRAY = "array"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class SeedColumn:
+    """A column to be filled.
+
+    Attributes:
+        name: Its name.
+        place: Its number in the table.
+        type: Its type, as the engine prints it.
+        kind: What values of the type look like.
+        base: The type below a domain.
+        nullable: Whether it may be empty.
+        automatic: Whether the engine numbers it.
+        default: The expression of its default.
+        labels: The labels of its enumeration.
+        texts: Texts that its CHECKs name.
+        numbers: Numbers that its CHECKs name.
+        known: Values that rows of the history have in it.
+    """
+
+    name: str
+    place: int
+    type: str
+    kind: Kind
+    base: str
+    nullable: bool
+    automatic: bool = False
+    default: str = ""
+    labels: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of its name."""
+        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()
+        return frozenset(re.split(r"[^a-z0-9]+", spaced))
+
+    @cached_property
+    def limits(self) -> tuple[int, ...]:
+        """The numbers in the parentheses of its type."""
+        match = re.search(r"\(([\d\s,]+)\)", self.base)
+        return tuple(int(one) for one in match[1].split(",")) if match else ()
+
+
+_KINDS = (
+    (r"\[\]$", Kind.ARRAY),
+    (r"\bbool", Kind.BOOLEAN),
+    (r"interval", Kind.INTERVAL),
+    (r"\w*int\w*|\bserial|\boid\b", Kind.INTEGER),
+    (r"numeric|decimal|money", Kind.NUMERIC),
+    (r"float|double|real", Kind.FLOAT),
+    (r"timestamp|datetime", Kind.TIMESTAMP),
+    (r"^date$", Kind.DATE),
+    (r"^time\b", Kind.TIME),
+    (r"uuid", Kind.UUID),
+    (r"json", Kind.JSON),
+    (r"bytea|blob|binary", Kind.BYTES),
+    (r"char|text|clob|string|citext|^name$|enum", Kind.TEXT),
+)
+_OTHERS = {
+    "inet": "10.0.{}.{}/32",
+    "cidr": "10.0.{}.{}/32",
+    "macaddr": "08:00:2b:01:{:02x}:{:02x}",
+    "tsvector": "word{} other{}",
+    "int4range": "[{},2{}00)",
+    "xml": "<a>{}{}</a>",
+    "point": "({},{})",
+    "bit": "1",
+}
+
+
+def kind_of(declared: str) -> Kind:
+    """Return what values of a declared type look like."""
+    lowered = declared.lower().strip()
+    for pattern, kind in _KINDS:
+        if re.search(pattern, lowered):
+            return kind
+    return Kind.OTHER if lowered else Kind.TEXT
+
+
+def is_telling(column: SeedColumn) -> bool:
+    """Tell whether people expect the values of a column to differ, though nothing demands it."""
+    return column.kind is Kind.UUID or bool(column.words & _UNIQUE_NAMES)
+
+
+def value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
+    """Return a value for a column.
+
+    Args:
+        column: The column.
+        number: The row's.
+        attempt: How many rounds of rows the table's CHECKs have refused mostly.
+        unique: Whether it must differ from that of every other number.
+
+    Returns:
+        None where it is empty; a text where the engine converts it.
+    """
+    if column.nullable and number % 7 == (column.place * 3) % 7:
+        return None
+    if column.numbers and attempt and column.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT):
+        return _near(column, number, attempt)
+    match column.kind:
+        case Kind.INTEGER:
+            return _integer(column, number, unique=unique)
+        case Kind.NUMERIC:
+            return _numeric(column, number)
+        case Kind.FLOAT:
+            return number * 1.37 + 0.25
+        case Kind.BOOLEAN:
+            return number % 3 != 0
+        case Kind.TEXT:
+            return _text(column, number, attempt, unique=unique)
+        case Kind.ENUM:
+            return column.labels[number % len(column.labels)]
+        case Kind.ARRAY:
+            return _array(column, number)
+    return _special(column, number)
+
+
+def _special(column: SeedColumn, number: int) -> object:
+    if column.texts and column.kind in (Kind.DATE, Kind.TIMESTAMP):
+        return column.texts[number % len(column.texts)]
+    moment = _BEGIN + timedelta(minutes=37 * number, seconds=column.place)
+    match column.kind:
+        case Kind.DATE:
+            return moment.date().isoformat()
+        case Kind.TIME:
+            return moment.time().isoformat()
+        case Kind.TIMESTAMP:
+            return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+        case Kind.INTERVAL:
+            return f"{number} minutes"
+        case Kind.UUID:
+            return str(uuid5(_SPACE, f"{column.name} {number}"))
+        case Kind.JSON:
+            return _json(number)
+        case Kind.BYTES:
+            return f"\\x{number:08x}"
+    pattern = next((one for name, one in _OTHERS.items() if column.base.startswith(name)), None)
+    return pattern.format(number // 250 % 250, number % 250) if pattern else None
+
+
+def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
+    if column.words & _FLAG_NAMES and not unique:
+        return number % 2
+    small = column.base in ("smallint", "SMALLINT", "TINYINT")
+    if unique or column.words & _UNIQUE_NAMES:
+        return number + 1
+    if number % 50 == 11 and not small and not column.words & {"year", "month", "day", "age", "percent", "port"}:
+        return 2**33 + number if column.base.lower() in ("bigint", "int8") else 100_000 + number
+    return 1 + number % 97
+
+
+def _numeric(column: SeedColumn, number: int) -> str:
+    precision, scale = (*column.limits, 0)[:2] if column.limits else (12, 4)
+    if number % 50 == 11 and column.limits:
+        return "9" * (precision - scale) + ("." + "9" * scale if scale else "")
+    whole = 1 + number % min(997, max(10 ** (precision - scale) - 1, 1))
+    return f"{whole}.{str(number * 7919 % 10**scale).zfill(scale)}" if scale else str(whole)
+
+
+def _near(column: SeedColumn, number: int, attempt: int) -> object:
+    """Return a number near those that a CHECK names."""
+    base = float(column.numbers[number % len(column.numbers)])
+    moved = base + (number // len(column.numbers)) % (3 if attempt == 1 else 1000) * (-1 if attempt == 3 else 1)
+    return int(moved) if column.kind is Kind.INTEGER else str(moved)
+
+
+def _text(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> str:
+    limit = column.limits[0] if column.limits else _LONGEST
+    if attempt == 3:
+        return _shaped(number, limit)
+    if attempt == 2 and column.numbers:
+        length = max(int(float(column.numbers[number % len(column.numbers)])), 1)
+        return f"{number:x}".rjust(length, "a")[-length:]
+    few = column.texts or column.known
+    if few and not unique:
+        return few[number % len(few)]
+    made = _named(column, number, unique=unique)
+    if unique or column.words & _UNIQUE_NAMES or len(made) > limit:
+        return _fitted(made, number, limit)
+    if number % 50 == 13 and limit > 20 and _is_prose(column):
+        return (f"{made} {number} " + "lorem ipsum " * (limit // 12 + 1))[:limit]
+    return made
+
+
+def _is_prose(column: SeedColumn) -> bool:
+    return not column.words & (_NUMERIC_NAMES | _JSON_NAMES | _TIME_NAMES | _FLAG_NAMES)
+
+
+def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
+    """Return a text such as the name of its column promises."""
+    words = column.words
+    default = re.match(r"'([^']*)'", column.default)
+    if words & {"email", "mail"}:
+        return f"user{number}@example.com"
+    if column.limits in ((36,), (32,)) and ("id" in words or "uuid" in words):
+        made = uuid5(_SPACE, f"{column.name} {number}")
+        return str(made) if column.limits == (36,) else made.hex
+    if words & {"url", "uri"}:
+        return f"https://example.com/{number}"
+    if unique or words & _UNIQUE_NAMES:
+        script = f" {_SCRIPTS[number % len(_SCRIPTS)]}" if number % 9 == 4 and "name" in words else ""
+        return f"{column.name}-{number}{script}"
+    if words & _NUMERIC_NAMES:
+        return str(1 + number % 97)
+    if words & _JSON_NAMES:
+        return f'{{"a": {number}}}'
+    if words & _TIME_NAMES:
+        return (_BEGIN + timedelta(minutes=number)).replace(tzinfo=None).isoformat(" ")
+    if words & _FLAG_NAMES:
+        return "true" if number % 2 else "false"
+    if default and default[1] and number % 3:
+        return default[1]
+    return _SCRIPTS[number % len(_SCRIPTS)] if number % 9 == 4 else _WORDS[number % len(_WORDS)]
+
+
+def _fitted(text: str, number: int, limit: int) -> str:
+    """Shorten a text and keep it different from others."""
+    if len(text) <= limit:
+        return text
+    mark = _base36(number)
+    return (text[: max(limit - len(mark), 0)] + mark)[-limit:]
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while True:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+        if number == 0:
+            return digits
+
+
+def _shaped(number: int, limit: int) -> str:
+    """Return texts of the shapes that patterns usually ask for."""
+    letters = "".join(chr(65 + number // 26**place % 26) for place in range(3))
+    shapes = (
+        f"user{number}@example.com",
+        letters,
+        letters[:2],
+        f"{letters}-{number:04d}",
+        f"{number:05d}",
+        f"+4912345{number:05d}",
+        f"https://example.com/{number}",
+        letters.lower(),
+        f"2024-01-{number % 28 + 1:02d}",
+        f"#{number % 0xFFFFFF:06x}",
+        str(uuid5(_SPACE, str(number))),
+    )
+    return shapes[number % len(shapes)][:limit]
+
+
+def _json(number: int) -> object:
+    if number % 5 == 2:
+        return {"a": number, "tags": ["x", "漢字"], "nested": {"b": None}}
+    return {"a": number}
+
+
+def _array(column: SeedColumn, number: int) -> object:
+    element = column.base.removesuffix("[]")
+    if column.labels:
+        return [column.labels[number % len(column.labels)]]
+    inner = SeedColumn(column.name, column.place, element, kind_of(element), element, nullable=False)
+    return [value_of(inner, number, 0, unique=False), value_of(inner, number + 1, 0, unique=False)]

@@ -1,0 +1,264 @@
+"""Runs single revisions of any Alembic environment on a scratch database, through the environment's own ``env.py``.
+
+An ``env.py`` may be synchronous or not, and takes its database from the configuration, from the environment of the
+process or from its own application. So it is started as ``alembic`` itself would start it, with the scratch
+database as its URL, and every connection that it opens is led to the scratch database whatever it asked for: a
+rehearsal must never reach a database that is in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging.config
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationStep
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, MissingGreenlet, NoSuchModuleError
+from sqlalchemy.util import greenlet_spawn
+
+from tbcv.engine.url import DatabaseURL
+from tbcv.errors import ConfigurationError
+from tbcv.migrate.executor import alembic_alone, configuration
+from tbcv.migrate.location import AlembicEnvironment, written_url
+
+_ASYNCHRONOUS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_SYNCHRONOUS = {
+    "sqlite": {"sqlite": "sqlite3"},
+    "postgresql": {
+        "postgresql+psycopg": "psycopg",
+        "postgresql+psycopg2": "psycopg2",
+        "postgresql+pg8000": "pg8000",
+    },
+}
+# What an env.py raises that was given a driver of the wrong kind, or one that is not installed.
+_WRONG_DRIVER = (MissingGreenlet, InvalidRequestError, ModuleNotFoundError, NoSuchModuleError, ArgumentError)
+
+
+class Audience(Protocol):
+    """Sees every statement that is executed on the stage."""
+
+    def before(self, connection: Connection, statement: str) -> None:
+        """A statement is about to be executed."""
+
+    def after(self, connection: Connection, statement: str, rows: int) -> None:
+        """A statement was executed."""
+
+    def failed(self, connection: Connection | None, statement: str, error: BaseException) -> None:
+        """A statement was refused."""
+
+    def ended(self, connection: Connection) -> None:
+        """A transaction is about to be committed or rolled back."""
+
+
+class Stage:
+    """One Alembic environment, loaded once, whose revisions can be run one by one.
+
+    Args:
+        environment: Where revisions and ``env.py`` are.
+    """
+
+    def __init__(self, environment: AlembicEnvironment) -> None:
+        self._environment = environment
+        self._script: ScriptDirectory | None = None
+        self._way: tuple[str, bool] | None = None
+
+    async def upgrade(
+        self, address: DatabaseURL, revisions: Sequence[str], audience: Audience | None = None
+    ) -> None:
+        """Run the upgrades of revisions, in the order given.
+
+        Raises:
+            ConfigurationError: The environment does not connect to an engine of this kind.
+            Exception: Whatever a revision or ``env.py`` raises.
+        """
+        await self._run(address, revisions, True, audience)
+
+    async def downgrade(self, address: DatabaseURL, revision: str, audience: Audience | None = None) -> None:
+        """Run the downgrade of one revision.
+
+        Raises:
+            Exception: Whatever the revision raises.
+        """
+        await self._run(address, (revision,), False, audience)
+
+    async def _run(
+        self, address: DatabaseURL, revisions: Sequence[str], upwards: bool, audience: Audience | None
+    ) -> None:
+        if revisions:
+            async with alembic_alone():
+                await anyio.to_thread.run_sync(self._perform, address, tuple(revisions), upwards, audience)
+
+    def _perform(
+        self, address: DatabaseURL, revisions: tuple[str, ...], upwards: bool, audience: Audience | None
+    ) -> None:
+        """Find, at the first time, the driver that ``env.py`` can use, and run."""
+        ways = [self._way] if self._way else list(_ways(self._environment, address.dialect))
+        for number, way in enumerate(ways, start=1):
+            led = _Led(address, audience)
+            try:
+                self._play(way, led, revisions, upwards)
+            except _WRONG_DRIVER:
+                if led.connected or number == len(ways):
+                    raise
+                continue
+            self._way = way
+            return
+
+    def _play(self, way: tuple[str, bool], led: _Led, revisions: tuple[str, ...], upwards: bool) -> None:
+        driver, in_greenlet = way
+        url = led.address.url.set(drivername=driver)
+        config = configuration(self._environment, DatabaseURL(url, led.address.connect_args))
+        with ExitStack() as stack:
+            stack.enter_context(_own_paths(config, self._environment.config_file.parent))
+            stack.enter_context(_untouched_logging())
+            stack.enter_context(led.listening())
+            script = self._script = self._script or ScriptDirectory.from_config(config)
+
+            def steps(*_: object) -> list[MigrationStep]:
+                make: Callable[..., MigrationStep] = (
+                    MigrationStep.upgrade_from_script if upwards else MigrationStep.downgrade_from_script
+                )
+                return [make(script.revision_map, script.get_revision(one)) for one in revisions]
+
+            stack.enter_context(
+                EnvironmentContext(config, script, fn=steps, as_sql=False, destination_rev=revisions[-1])
+            )
+            if in_greenlet:
+                asyncio.run(greenlet_spawn(script.run_env))
+            else:
+                script.run_env()
+
+
+class _Led:
+    """Leads the connections of this thread to one database and tells an audience what is executed on them."""
+
+    def __init__(self, address: DatabaseURL, audience: Audience | None) -> None:
+        self.address = address
+        self.connected = False
+        self._audience = audience
+        self._thread = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to all engines, since nobody knows which one ``env.py`` will make."""
+        self._thread = threading.get_ident()
+        listeners: dict[str, Callable[..., Any]] = {"do_connect": self._connect}
+        if self._audience is not None:
+            listeners |= {
+                "before_cursor_execute": self._before,
+                "after_cursor_execute": self._after,
+                "handle_error": self._failed,
+                "commit": self._ended,
+                "rollback": self._ended,
+            }
+        for name, listener in listeners.items():
+            event.listen(Engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners.items():
+                event.remove(Engine, name, listener)
+
+    @property
+    def _mine(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def _connect(self, dialect: Dialect, _entry: object, arguments: list[Any], options: dict[str, Any]) -> None:
+        if not self._mine:
+            return
+        if dialect.name != self.address.dialect:
+            raise ConfigurationError(
+                f"env.py connects to {dialect.name}, and the rehearsal is on {self.address.dialect}",
+                hint="let env.py take its URL from sqlalchemy.url, or name the engine with --dialect",
+            )
+        _lead(self.address, dialect, arguments, options)
+        self.connected = True
+
+    def _before(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if self._mine and self._audience is not None:
+            self._audience.before(connection, statement)
+
+    def _after(self, connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
+        if self._mine and self._audience is not None:
+            self._audience.after(connection, statement, cursor.rowcount)
+
+    def _failed(self, context: ExceptionContext) -> None:
+        if self._mine and self._audience is not None and context.statement is not None:
+            self._audience.failed(context.connection, context.statement, context.original_exception)
+
+    def _ended(self, connection: Connection) -> None:
+        if self._mine and self._audience is not None:
+            self._audience.ended(connection)
+
+
+def _lead(address: DatabaseURL, dialect: Dialect, arguments: list[Any], options: dict[str, Any]) -> None:
+    """Change what a driver is about to connect to; what is no address is left as ``env.py`` has it."""
+    url = address.url.set(drivername=f"{dialect.name}+{dialect.driver}")
+    there, wanted = dialect.create_connect_args(url)
+    if dialect.name == "sqlite":
+        if Path(str(arguments[0])) != address.sqlite_path:
+            arguments[:] = list(there)
+        return
+    kept = {name: options[name] for name in ("server_settings", "options") if name in options}
+    given = dict(address.connect_args) if dialect.driver == "asyncpg" else {}
+    if given or any(options.get(name) != value for name, value in wanted.items()):
+        arguments[:] = list(there)
+        options.clear()
+        options.update({**wanted, **given, **kept})
+
+
+def _ways(environment: AlembicEnvironment, dialect: str) -> Iterator[tuple[str, bool]]:
+    """Give the drivers to try and whether to run ``env.py`` in a greenlet, the likeliest first."""
+    written = written_url(environment.config_file)
+    named = written.partition("://")[0]
+    installed = [name for name, module in _SYNCHRONOUS[dialect].items() if find_spec(module) is not None]
+    asynchronous = (_ASYNCHRONOUS[dialect], False)
+    try:
+        waits = "async" in (environment.directory / "env.py").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        waits = False
+    synchronous = [(name, False) for name in sorted(installed, key=lambda name: name != named)]
+    yield from [asynchronous, *synchronous] if waits else [*synchronous, asynchronous]
+    # A synchronous env.py can use an asynchronous driver where somebody else waits for it.
+    yield _ASYNCHRONOUS[dialect], True
+
+
+@contextmanager
+def _own_paths(config: Config, directory: Path) -> Iterator[None]:
+    """Let the environment find its application; relative paths count from its ini file."""
+    before = list(sys.path)
+    given: Sequence[str] = config.get_prepend_sys_paths_list() or ()
+    config.set_main_option("prepend_sys_path", "")
+    sys.path[:0] = [str(directory / one) for one in given]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _untouched_logging() -> Iterator[None]:
+    """Keep ``env.py`` from configuring the logging of this process, as all that Alembic generates do."""
+    configure = logging.config.fileConfig
+
+    def ignored(*_: object, **__: object) -> None:
+        return None
+
+    logging.config.fileConfig = ignored
+    try:
+        yield
+    finally:
+        logging.config.fileConfig = configure
+

@@ -1,0 +1,503 @@
+"""The table of hazards, in the order of the documentation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tbcv.findings import Effect, Severity
+from tbcv.gate.hazard import Hazard
+
+_READS, _WRITES = Effect.BLOCKS_READS, Effect.BLOCKS_WRITES
+_SCAN, _REWRITE = Effect.FULL_SCAN_UNDER_LOCK, Effect.REWRITES_TABLE
+_POSTGRESQL = ("postgresql",)
+
+
+HAZARDS: Final[tuple[Hazard, ...]] = (
+    Hazard(
+        code="blocking-index-build",
+        severity=Severity.ERROR,
+        effects=(_WRITES, _SCAN),
+        title="Index built while nobody can write",
+        observed="A SHARE lock on a table from before the revision, while an index on it is built.",
+        why="Every INSERT, UPDATE and DELETE on the table waits until the whole table has been read and sorted.",
+        hint="build it CONCURRENTLY, in an autocommit block",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.create_index("ix_orders_status", "orders", ["status"], postgresql_concurrently=True)
+
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_status", "orders", postgresql_concurrently=True)
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="table-rewrite",
+        severity=Severity.ERROR,
+        effects=(_READS, _WRITES, _REWRITE, _SCAN),
+        title="Table written anew under an exclusive lock",
+        observed="The file of a table from before the revision is another one afterwards, and the table was locked "
+        "exclusively meanwhile: a change of type, a volatile default, a stored generated column, VACUUM FULL, CLUSTER.",
+        why="Nobody can even read the table until every row has been copied and every index built again.",
+        hint="add a second column, fill it in batches, and let a later release use it instead of the old one",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.add_column("orders", sa.Column("amount_in_cents", sa.BigInteger()), if_not_exists=True)
+        batch = sa.text(
+            "UPDATE orders SET amount_in_cents = round(amount * 100) WHERE id IN (SELECT id FROM orders "
+            "WHERE amount_in_cents IS NULL AND amount IS NOT NULL LIMIT 1000)"
+        )
+        while op.get_bind().execute(batch).rowcount:
+            pass
+
+
+def downgrade():
+    op.drop_column("orders", "amount_in_cents")
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="constraint-validated-under-lock",
+        severity=Severity.ERROR,
+        effects=(_READS, _WRITES, _SCAN),
+        title="Constraint checked against all rows under a lock",
+        observed="A new constraint, NOT NULL among them, on a table from before the revision, whose rows were read "
+        "while others could not write, or not even read.",
+        why="The lock that adds the constraint is held until the last row has been checked; a foreign key locks the "
+        "other table, too.",
+        hint="add it NOT VALID, then VALIDATE it in a transaction of its own; a unique one takes a finished index",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("ALTER TABLE orders ADD CONSTRAINT orders_created CHECK (created_at IS NOT NULL) NOT VALID")
+        op.execute("UPDATE orders SET created_at = now() WHERE id IN (SELECT id FROM orders "
+                   "WHERE created_at IS NULL LIMIT 10000)")
+        op.execute("ALTER TABLE orders VALIDATE CONSTRAINT orders_created")
+        op.alter_column("orders", "created_at", nullable=False)
+        op.execute("ALTER TABLE orders DROP CONSTRAINT orders_created")
+
+
+def downgrade():
+    op.alter_column("orders", "created_at", nullable=True)
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="scan-under-lock",
+        severity=Severity.ERROR,
+        effects=(_READS, _WRITES, _SCAN),
+        title="Rows read or changed under a lock of the same statement",
+        observed="A statement that locks a table from before the revision against writers and reads its rows: LOCK "
+        "TABLE with work in a block, ATTACH PARTITION, REFRESH MATERIALIZED VIEW, a block that alters and updates.",
+        why="Others wait as long as the rows are many.",
+        hint="do the work before the lock or after it, in a transaction of its own",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.add_column("orders", sa.Column("priority", sa.Integer(), server_default="0"))
+
+
+def downgrade():
+    op.drop_column("orders", "priority")
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="lock-held-during-work",
+        severity=Severity.ERROR,
+        effects=(_READS, _WRITES, _SCAN),
+        title="Lock of an earlier statement held over a backfill or a scan",
+        observed="A lock that an earlier statement of the transaction took is still held while a later one works "
+        "through the rows of any table.",
+        why="A lock is released at the end of its transaction, not of its statement: a column that is added in a "
+        "millisecond keeps everybody out for the whole backfill behind it.",
+        hint="give the schema change and the backfill transactions, or revisions, of their own",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.add_column("orders", sa.Column("label", sa.Text()), if_not_exists=True)
+        batch = sa.text(
+            "UPDATE orders SET label = 'order ' || id WHERE id IN "
+            "(SELECT id FROM orders WHERE label IS NULL LIMIT 1000)"
+        )
+        while op.get_bind().execute(batch).rowcount:
+            pass
+
+
+def downgrade():
+    op.drop_column("orders", "label")
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="unbatched-backfill",
+        severity=Severity.ERROR,
+        effects=(_WRITES,),
+        title="One transaction changes a large part of a table",
+        observed="The rows of a table that one transaction updates or deletes, in one statement or in many.",
+        why="Each changed row stays locked to the end of the transaction: whoever wants to change one of them waits, "
+        "dead rows cannot be cleaned up meanwhile, and a failure near the end undoes it all.",
+        hint="change some thousand rows at a time, each batch in a transaction of its own (autocommit block)",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        batch = sa.text(
+            "UPDATE orders SET status = 'unknown' WHERE id IN "
+            "(SELECT id FROM orders WHERE status IS NULL LIMIT 1000)"
+        )
+        while op.get_bind().execute(batch).rowcount:
+            pass
+
+
+def downgrade():
+    pass
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="several-tables-locked",
+        severity=Severity.NOTE,
+        effects=(),
+        title="Several tables locked in one transaction",
+        observed="Exclusive locks on more than one table from before the revision, taken by different statements of one "
+        "transaction.",
+        why="The first lock is held while the second one is waited for, and a client that takes them in another order "
+        "makes a deadlock.",
+        hint="a revision per table keeps each lock short",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.add_column("orders", sa.Column("source", sa.Text()), if_not_exists=True)
+        op.add_column("customers", sa.Column("source", sa.Text()), if_not_exists=True)
+
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_column("customers", "source", if_exists=True)
+        op.drop_column("orders", "source", if_exists=True)
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="data-loss",
+        severity=Severity.ERROR,
+        effects=(Effect.LOSES_DATA,),
+        title="Rows or values are gone",
+        observed="Rows and values that are not NULL before the upgrade and are nowhere afterwards, be it under another "
+        "name, in another table or of another type.",
+        why="No downgrade brings them back.",
+        hint="stop using it in one release, drop it in a later one, and acknowledge that with a waiver",
+        recipe="""\
+def upgrade():
+    op.alter_column("orders", "note", new_column_name="retired_note")
+
+
+def downgrade():
+    op.alter_column("orders", "retired_note", new_column_name="note")
+""",
+    ),
+    Hazard(
+        code="irreversible",
+        severity=Severity.ERROR,
+        effects=(Effect.IRREVERSIBLE,),
+        title="The downgrade does not restore what was",
+        observed="Schema snapshot and rows before the upgrade and after the downgrade differ, or the downgrade raises.",
+        why="A release that misbehaves cannot be taken back.",
+        hint="write the downgrade as the mirror of the upgrade, in the reverse order",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("channel", sa.String(20)))
+    op.create_table("channels", sa.Column("code", sa.String(20), primary_key=True))
+
+
+def downgrade():
+    op.drop_table("channels")
+    op.drop_column("orders", "channel")
+""",
+    ),
+    Hazard(
+        code="not-rerunnable",
+        severity=Severity.ERROR,
+        effects=(Effect.NOT_RERUNNABLE,),
+        title="After a downgrade the upgrade does not work again",
+        observed="The second upgrade fails, or leads to another schema or another number of rows than the first.",
+        why="Who goes back and forth, as every deployment that is retried does, is stuck halfway.",
+        hint="let the downgrade remove all that the upgrade made: types, sequences and rows as well",
+        recipe="""\
+def upgrade():
+    op.create_table("shipments", sa.Column("id", sa.Integer(), primary_key=True),
+                    sa.Column("state", sa.Enum("packed", "sent", name="shipment_state")))
+
+
+def downgrade():
+    op.drop_table("shipments")
+    sa.Enum(name="shipment_state").drop(op.get_bind(), checkfirst=True)
+""",
+    ),
+    Hazard(
+        code="fails",
+        severity=Severity.ERROR,
+        effects=(Effect.FAILS,),
+        title="The upgrade fails",
+        observed="The upgrade raises, with rows in the tables and without.",
+        why="It will stop the deployment.",
+        hint="correct the line that is named",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("colour", sa.Text()))
+
+
+def downgrade():
+    op.drop_column("orders", "colour")
+""",
+    ),
+    Hazard(
+        code="fails-on-existing-data",
+        severity=Severity.ERROR,
+        effects=(Effect.FAILS,),
+        title="The upgrade fails on rows that are allowed today",
+        observed="The upgrade succeeds in an empty database and raises in one whose rows satisfy every present "
+        "constraint.",
+        why="It passes every test and fails in production.",
+        hint="repair the rows first, in batches, or give a new column a default",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("currency", sa.String(3), nullable=False, server_default="EUR"))
+
+
+def downgrade():
+    op.drop_column("orders", "currency")
+""",
+    ),
+    Hazard(
+        code="type-narrowing",
+        severity=Severity.WARNING,
+        effects=(Effect.FAILS, Effect.LOSES_DATA),
+        title="A type that holds less than the old one",
+        observed="A column whose new type is shorter, smaller or coarser; that values did not fit, or did not survive.",
+        why="Values that production has by now do not fit: the upgrade fails on them, or cuts them.",
+        hint="keep the type, and limit new values by a CHECK that is NOT VALID",
+        recipe="""\
+def upgrade():
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE orders ADD CONSTRAINT orders_note_short CHECK (length(note) <= 2000) NOT VALID")
+
+
+def downgrade():
+    if op.get_bind().dialect.name == "postgresql":
+        op.drop_constraint("orders_note_short", "orders")
+""",
+    ),
+    Hazard(
+        code="sqlite-table-rebuild",
+        severity=Severity.ERROR,
+        effects=(_REWRITE,),
+        title="SQLite builds the table anew",
+        observed="A table from before the revision begins at another page of the file and holds rows.",
+        why="All rows are copied while nobody else can write, the file grows by the size of the table, and whatever "
+        "batch mode does not carry along is lost; where foreign keys are enforced, so are the rows that refer to it.",
+        hint="SQLite adds, renames and drops columns and makes indexes without a rebuild; do only that on large tables",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("weight", sa.Float()))
+    op.create_index("ix_orders_weight", "orders", ["weight"])
+
+
+def downgrade():
+    op.drop_index("ix_orders_weight", "orders")
+    op.drop_column("orders", "weight")
+""",
+        dialects=("sqlite",),
+    ),
+    Hazard(
+        code="dangling-references",
+        severity=Severity.ERROR,
+        effects=(),
+        title="References that point at nothing",
+        observed="Foreign keys whose rows have no counterpart after the upgrade, and had one before.",
+        why="Foreign keys are off while SQLite migrates; the first write that is checked afterwards fails.",
+        hint="delete or repair the rows that refer, in the same revision and before what they refer to",
+        recipe="""\
+def upgrade():
+    op.execute("UPDATE orders SET customer_id = NULL WHERE customer_id NOT IN (SELECT id FROM customers)")
+
+
+def downgrade():
+    pass
+""",
+        dialects=("sqlite",),
+    ),
+    Hazard(
+        code="concurrently-in-transaction",
+        severity=Severity.ERROR,
+        effects=(Effect.FAILS,),
+        title="CONCURRENTLY inside a transaction",
+        observed="PostgreSQL refuses a statement with CONCURRENTLY.",
+        why="Alembic runs a revision in a transaction, and such a statement needs several of its own.",
+        hint="put it into `with op.get_context().autocommit_block():`",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.create_index("ix_orders_created", "orders", ["created_at"], postgresql_concurrently=True)
+
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_created", "orders", postgresql_concurrently=True)
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="transaction-mismatch",
+        severity=Severity.ERROR,
+        effects=(Effect.FAILS,),
+        title="A statement that runs only inside, or only outside, of a transaction",
+        observed="The engine refuses a statement for the transaction that it is in, or is not in: VACUUM, a new label "
+        "of an enumeration used at once, a COMMIT in a block.",
+        why="It can never work where it stands.",
+        hint="put it into an autocommit block, or into a revision of its own",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("VACUUM orders")
+
+
+def downgrade():
+    pass
+""",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="other-engine",
+        severity=Severity.ERROR,
+        effects=(Effect.FAILS,),
+        title="Text that this engine does not understand",
+        observed="The engine refuses the syntax of a statement, or Alembic has no such operation for it.",
+        why="The chain ends here for everybody who uses this engine.",
+        hint="use Alembic's operations, batch mode on SQLite, or ask for op.get_bind().dialect.name first",
+        recipe="""\
+def upgrade():
+    with op.batch_alter_table("orders") as batch:
+        batch.add_column(sa.Column("size", sa.Integer()))
+
+
+def downgrade():
+    with op.batch_alter_table("orders") as batch:
+        batch.drop_column("size")
+""",
+        dialects=("sqlite", "postgresql"),
+    ),
+    Hazard(
+        code="non-deterministic",
+        severity=Severity.WARNING,
+        effects=(),
+        title="Two runs differ",
+        observed="Two upgrades from the same beginning lead to other rows, or execute other statements.",
+        why="What was rehearsed is not what will run, and two installations of one revision are not the same.",
+        hint="compute values from the rows themselves; no clock, no random numbers",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("imported", sa.Boolean(), server_default=sa.false()))
+
+
+def downgrade():
+    op.drop_column("orders", "imported")
+""",
+    ),
+    Hazard(
+        code="environment-dependent",
+        severity=Severity.WARNING,
+        effects=(),
+        title="The environment decides what a revision does",
+        observed="The revision reads environment variables.",
+        why="The chain makes another schema in every installation.",
+        hint="decide in the application, not in the history",
+    ),
+    Hazard(
+        code="imports-models",
+        severity=Severity.WARNING,
+        effects=(),
+        title="The revision imports the application's models",
+        observed="An import of a module of the project that defines mapped classes.",
+        why="The models go on changing and the revision must not: next year it will make other tables, or fail.",
+        hint="spell out in the revision the tables that it needs, with sa.table() and sa.column()",
+        recipe="""\
+def upgrade():
+    channels = op.create_table("channels", sa.Column("code", sa.String(20), primary_key=True))
+    op.bulk_insert(channels, [{"code": "shop"}, {"code": "phone"}])
+
+
+def downgrade():
+    op.drop_table("channels")
+""",
+    ),
+    Hazard(
+        code="missing-foreign-key-index",
+        severity=Severity.WARNING,
+        effects=(),
+        title="A foreign key without an index",
+        observed="A new foreign key with whose columns no index begins.",
+        why="Every DELETE in the other table, and every change of its key, reads the whole table to look for "
+        "references.",
+        hint="make an index on the columns of the foreign key",
+        recipe="""\
+def upgrade():
+    op.create_table(
+        "invoices",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("order_id", sa.Integer(), sa.ForeignKey("orders.id"), nullable=False, index=True),
+    )
+
+
+def downgrade():
+    op.drop_table("invoices")
+""",
+    ),
+    Hazard(
+        code="redundant-index",
+        severity=Severity.WARNING,
+        effects=(),
+        title="An index that another one makes superfluous",
+        observed="An index whose columns another index on the same table begins with.",
+        why="It costs on every write and serves no query that the other one would not.",
+        hint="leave it out, or drop the shorter one of the two",
+        recipe="""\
+def upgrade():
+    op.create_table(
+        "visits",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("page", sa.Text()),
+        sa.Column("hour", sa.Integer()),
+    )
+    op.create_index("ix_visits_page_hour", "visits", ["page", "hour"])
+
+
+def downgrade():
+    op.drop_table("visits")
+""",
+    ),
+    Hazard(
+        code="invalid-index",
+        severity=Severity.ERROR,
+        effects=(),
+        title="An index is left invalid",
+        observed="An index that PostgreSQL marks invalid after the statement that made it.",
+        why="It is maintained on every write and used by no query.",
+        hint="drop it CONCURRENTLY and build it again; on partitions, attach one for each",
+        dialects=_POSTGRESQL,
+    ),
+    Hazard(
+        code="privileges-changed",
+        severity=Severity.WARNING,
+        effects=(),
+        title="Owner or privileges change",
+        observed="Owner and privileges of a table from before the revision differ afterwards, by GRANT or REVOKE or "
+        "because it was made anew.",
+        why="Roles of the application lose their rights, or others gain some, without anybody having decided it.",
+        hint="grant again what a table had that is made anew, and keep rights out of the history",
+        dialects=_POSTGRESQL,
+    ),
+)

@@ -1,0 +1,228 @@
+"""The plain statements of an application that knows a schema by its shape alone, and their answers on a database.
+
+The statements are composed from one shape and run on two schemas: on the one that has that shape, to learn which
+of them work at all, and on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from tbcv.gate.attempts import Answer, attempt
+from tbcv.gate.rows import Ground, Row, find_row, mentioning, required
+from tbcv.gate.shape import Column, Key, Reference, Relation, Shape
+from tbcv.gate.values import declared, extremes
+
+_SEEDS = (1, 2)
+_MAIN, _SPARE = 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that an application does.
+
+    Attributes:
+        relation: To which table or view.
+        verb: The SQL verb.
+        what: With what, in words; empty where the verb says all.
+        column: The column that it is about, if it is about one.
+        declared: Whether its value is one that the schema names: a label, or NULL where that is allowed.
+    """
+
+    relation: Key
+    verb: str
+    what: str = ""
+    column: str | None = None
+    declared: bool = False
+
+
+Answers = dict[Step, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The statements of a shape.
+
+    Attributes:
+        shape: What they know.
+        rows: For each table that takes one, a row to insert and another one to vary.
+    """
+
+    shape: Shape
+    rows: dict[Key, tuple[Row, Row | None]]
+
+
+def plant(connection: Connection, shape: Shape) -> None:
+    """Insert a few rows into every empty table that takes some; the caller commits."""
+    ground = Ground(connection, shape.dialect)
+    for relation in _tables(shape):
+        filled = attempt(connection, f"SELECT 1 FROM {ground.name(relation.id)} LIMIT 1").count
+        for serial in () if filled else _SEEDS:
+            find_row(ground, relation, serial, keep=True)
+
+
+def compose(connection: Connection, shape: Shape) -> Traffic:
+    """Find out which rows a schema accepts.
+
+    Args:
+        connection: In a transaction on a database of that shape; the caller rolls back.
+        shape: What statements may name.
+    """
+    ground = Ground(connection, shape.dialect)
+    rows: dict[Key, tuple[Row, Row | None]] = {}
+    for relation in _tables(shape):
+        main = find_row(ground, relation, _MAIN, keep=True)
+        if main is not None:
+            rows[relation.id] = main, find_row(ground, relation, _SPARE, keep=False)
+    return Traffic(shape, rows)
+
+
+def accepts_another(connection: Connection, traffic: Traffic, relation: Relation) -> bool:
+    """Tell whether a schema takes some row of a relation, though not the ordinary one.
+
+    Args:
+        connection: In a transaction on the other schema; the caller rolls back.
+        traffic: Whose rows those are that others point at.
+        relation: With the columns of one schema, and with the constraints of both.
+    """
+    ground = Ground(connection, traffic.shape.dialect)
+    _insert_all(ground, traffic, {}, stop_at=relation.id)
+    return find_row(ground, relation, _SPARE, keep=False) is not None
+
+
+def play(connection: Connection, traffic: Traffic, only: frozenset[Key]) -> Answers:
+    """Run the statements.
+
+    Args:
+        connection: In a transaction; the caller rolls back.
+        traffic: The statements.
+        only: The relations whose answers are wanted; rows of others are inserted for them to point at.
+    """
+    ground = Ground(connection, traffic.shape.dialect)
+    answers: Answers = {}
+    if traffic.shape.dialect == "postgresql":
+        # What is checked at the end of a transaction would otherwise not be checked at all.
+        attempt(connection, "SET CONSTRAINTS ALL IMMEDIATE", keep=True)
+    _insert_all(ground, traffic, answers)
+    for relation in traffic.shape.relations:
+        if relation.id in only:
+            answers |= _reads(ground, relation)
+            if not relation.view:
+                answers |= _inserts(ground, traffic, relation)
+                answers |= _updates(ground, traffic, relation)
+    _delete_all(ground, traffic, answers)
+    return {step: answer for step, answer in answers.items() if step.relation in only}
+
+
+def _tables(shape: Shape) -> Iterator[Relation]:
+    return (one for one in shape.relations if not one.view)
+
+
+def _insert_all(ground: Ground, traffic: Traffic, answers: Answers, stop_at: Key | None = None) -> None:
+    for relation in _tables(traffic.shape):
+        if relation.id == stop_at:
+            return
+        main, _ = traffic.rows.get(relation.id, (None, None))
+        values = None if main is None else ground.literals(relation, main)
+        if values is not None:
+            answers[Step(relation.id, "INSERT")] = ground.insert(relation, values, keep=True)
+
+
+def _inserts(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[tuple[Step, Answer]]:
+    """Insert variations of a row: the least of it, its values at the limits, and the values that the schema names."""
+    main, spare = traffic.rows.get(relation.id, (None, None))
+    values = None if spare is None else ground.literals(relation, spare)
+    if main is None or spare is None or values is None:
+        return
+    least = ground.literals(relation, required(relation, spare))
+    if least is not None:
+        yield Step(relation.id, "INSERT", "of the required columns alone"), ground.insert(relation, least)
+    for column in relation.writable:
+        if column.name not in values:
+            continue
+        for what, literal, named in _variations(column, relation, values[column.name]):
+            step = Step(relation.id, "INSERT", what, column.name, named)
+            yield step, ground.insert(relation, {**values, column.name: literal})
+    unique = {name for one in relation.uniques for name in one}
+    twin = ground.literals(relation, {name: (spare if name in unique else main)[name] for name in spare})
+    if twin is not None:
+        yield Step(relation.id, "INSERT", "of values that another row has"), ground.insert(relation, twin)
+
+
+def _variations(column: Column, relation: Relation, present: str) -> Iterator[tuple[str, str, bool]]:
+    checks = mentioning(column.name, relation.checks)
+    if column.nullable and present != "NULL":
+        yield "of NULL", "NULL", True
+    for literal in extremes(column):
+        yield "of a value at the limit", literal, False
+    for literal in declared(column, checks):
+        if literal != present:
+            yield f"of {literal}", literal, True
+
+
+def _reads(ground: Ground, relation: Relation) -> Iterator[tuple[Step, Answer]]:
+    names = ", ".join(ground.quote(one.name) for one in relation.columns) or "1"
+    table = ground.name(relation.id)
+    where = _where(ground, relation)
+    yield Step(relation.id, "SELECT"), attempt(ground.connection, f"SELECT {names} FROM {table}{where}", rows=True)
+    alive = ground.alive.get(relation.id, {})
+    for column in relation.columns:
+        name, literal = ground.quote(column.name), alive.get(column.name, "NULL")
+        if literal != "NULL" and column.type:
+            # Drivers that type their parameters make the engine compare two types.
+            typed = f"CAST({literal} AS {column.type})" if ground.dialect == "postgresql" else literal
+            step = Step(relation.id, "SELECT", "by its value", column.name)
+            yield step, attempt(ground.connection, f"SELECT {name} FROM {table} WHERE {name} = {typed}")
+
+
+def _updates(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[tuple[Step, Answer]]:
+    _, spare = traffic.rows.get(relation.id, (None, None))
+    values = (None if spare is None else ground.literals(relation, spare)) or {}
+    where = _where(ground, relation)
+    for column in relation.writable:
+        if column.name in relation.key:
+            continue
+        name = ground.quote(column.name)
+        literal = values.get(column.name, name)
+        statement = f"UPDATE {ground.name(relation.id)} SET {name} = {literal}{where}"
+        yield Step(relation.id, "UPDATE", "", column.name), attempt(ground.connection, statement)
+
+
+def _delete_all(ground: Ground, traffic: Traffic, answers: Answers) -> None:
+    """Delete the rows that were inserted, with the rows that point at them and after these."""
+    relations = list(_tables(traffic.shape))
+    for relation in relations:
+        if relation.id in ground.alive and _pointed_at(ground, traffic, relation):
+            statement = f"DELETE FROM {ground.name(relation.id)}{_where(ground, relation)}"
+            step = Step(relation.id, "DELETE", "of a row that others point at")
+            answers[step] = attempt(ground.connection, statement)
+    for relation in reversed(relations):
+        # Of what was there before, others may hold on to it.
+        where = _where(ground, relation) if relation.id in ground.alive else " WHERE 1 = 0"
+        statement = f"DELETE FROM {ground.name(relation.id)}{where}"
+        answers[Step(relation.id, "DELETE")] = attempt(ground.connection, statement, keep=True)
+
+
+def _pointed_at(ground: Ground, traffic: Traffic, relation: Relation) -> list[Reference]:
+    others = (one for one in _tables(traffic.shape) if one.id in ground.alive)
+    return [ref for one in others for ref in one.references if ref.target == relation.id]
+
+
+def _where(ground: Ground, relation: Relation) -> str:
+    """Return the condition that finds a row by its key; of a view, none; one that finds none where there is no row."""
+    if relation.view:
+        return ""
+    key = ground.key(relation)
+    if not key:
+        alive = ground.alive.get(relation.id, {})
+        key = {name: value for name, value in alive.items() if value != "NULL" and _plain(relation, name)}
+    same = " AND ".join(f"{ground.quote(name)} = {value}" for name, value in key.items())
+    return f" WHERE {same or '1 = 0'}"
+
+
+def _plain(relation: Relation, name: str) -> bool:
+    column = relation.column(name)
+    return column is not None and column.kind in {"text", "integer", "smallint", "bigint", "uuid", "date"}

@@ -1,0 +1,238 @@
+"""What a revision means for the release before it, seen on both engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.findings import Effect
+from tbcv.gate.compatibility import Compatibility, Verdict, check_compatibility
+from tbcv.migrate.history import read_history
+from tbcv.settings import Settings
+from tests.integration.synthetic import environment
+
+ADDITIVE, NEW_FIRST, BREAKING = Verdict.ADDITIVE, Verdict.NEEDS_NEW_CODE_FIRST, Verdict.BREAKING
+BOTH: tuple[Dialect, ...] = ("sqlite", "postgresql")
+TABLE = """\
+op.create_table(
+    "{name}",
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("code", sa.String(20), nullable=False),
+    sa.Column("note", sa.String(40)),
+    sa.Column("amount", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("status", sa.Enum("new", "done", name="{name}_status", create_constraint=True), nullable=False),
+    sa.Column("owner_id", sa.Integer(), sa.ForeignKey("owners.id", name="fk_{name}_owner")),
+    sa.Column("other_id", sa.Integer()),
+    sa.Column("made_at", sa.DateTime(), nullable=False, server_default=sa.text("CURRENT_TIMESTAMP")),
+    sa.Column("price", sa.Numeric(10, 4)),
+    sa.CheckConstraint("amount >= 0", name="ck_{name}_amount"),
+)
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A revision over a table of its own, called as the case is, and what it means.
+
+    Attributes:
+        upgrade: What it does; @ stands for the table.
+        verdict: On SQLite and on PostgreSQL, where they differ.
+        certain: Whether the previous release breaks for sure.
+        only: The engines that have the notion.
+        before: What the revision below it does to the table.
+    """
+
+    upgrade: str
+    verdict: Verdict | tuple[Verdict, Verdict]
+    certain: bool = True
+    only: tuple[Dialect, ...] = BOTH
+    before: str = ""
+
+    def expected(self, dialect: Dialect) -> Verdict:
+        return self.verdict if isinstance(self.verdict, Verdict) else self.verdict[BOTH.index(dialect)]
+
+
+BATCH = 'with op.batch_alter_table("@") as batch:\n    '
+TRIGGER_SQLITE = (
+    "op.execute(\"CREATE TRIGGER @_guard BEFORE {event} ON @ BEGIN SELECT RAISE(ABORT, 'not any more'); END\")\n"
+)
+TRIGGER_POSTGRESQL = (
+    'op.execute("CREATE FUNCTION @_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")\n'
+    'op.execute("CREATE TRIGGER @_guard BEFORE {event} ON @ FOR EACH ROW EXECUTE FUNCTION @_guard()")\n'
+)
+CASES: dict[str, Case] = {
+    "nullable_column": Case('op.add_column("@", sa.Column("more", sa.Text()))', ADDITIVE),
+    "required_column": Case(
+        'op.add_column("@", sa.Column("more", sa.Text(), nullable=False, server_default="x"))\n'
+        + BATCH
+        + 'batch.alter_column("more", server_default=None)',
+        BREAKING,
+    ),
+    "defaulted_column": Case(
+        'op.add_column("@", sa.Column("more", sa.Text(), nullable=False, server_default="x"))', ADDITIVE
+    ),
+    "dropped_nullable_column": Case(BATCH + 'batch.drop_column("note")', NEW_FIRST),
+    "dropped_required_column": Case(BATCH + 'batch.drop_column("code")', BREAKING),
+    "dropped_table": Case('op.drop_table("@")', NEW_FIRST),
+    "renamed_column": Case(BATCH + 'batch.alter_column("note", new_column_name="remark")', BREAKING),
+    "renamed_table": Case('op.rename_table("@", "@_renamed")', BREAKING),
+    "renamed_behind_view": Case(
+        'op.rename_table("@", "@_renamed")\nop.execute("CREATE VIEW @ AS SELECT * FROM @_renamed")',
+        (BREAKING, ADDITIVE),
+    ),
+    "renamed_behind_triggers": Case(
+        'op.rename_table("@", "@_renamed")\nop.execute("CREATE VIEW @ AS SELECT * FROM @_renamed")\n'
+        'columns = ["code", "note", "amount", "status", "owner_id", "other_id", "made_at", "price"]\n'
+        'values = ", ".join(f"NEW.{one}" for one in columns).replace("NEW.amount", "coalesce(NEW.amount, 0)")\n'
+        'values = values.replace("NEW.made_at", "coalesce(NEW.made_at, CURRENT_TIMESTAMP)")\n'
+        "op.execute(f\"CREATE TRIGGER @_i INSTEAD OF INSERT ON @ BEGIN INSERT INTO @_renamed ({', '.join(columns)}) "
+        'VALUES ({values}); END")\n'
+        'changes = ", ".join(f"{one} = NEW.{one}" for one in columns)\n'
+        'op.execute(f"CREATE TRIGGER @_u INSTEAD OF UPDATE ON @ BEGIN UPDATE @_renamed SET {changes} '
+        'WHERE id = OLD.id; END")\n'
+        'op.execute("CREATE TRIGGER @_d INSTEAD OF DELETE ON @ BEGIN DELETE FROM @_renamed WHERE id = OLD.id; END")\n',
+        ADDITIVE,
+        only=("sqlite",),
+    ),
+    "narrowed_text": Case(BATCH + 'batch.alter_column("code", type_=sa.String(10))', (ADDITIVE, NEW_FIRST)),
+    "widened_text": Case(BATCH + 'batch.alter_column("code", type_=sa.String(200))', ADDITIVE),
+    "widened_to_text": Case(BATCH + 'batch.alter_column("code", type_=sa.Text())', ADDITIVE),
+    "widened_integer": Case(BATCH + 'batch.alter_column("other_id", type_=sa.BigInteger())', ADDITIVE),
+    "narrowed_integer": Case(BATCH + 'batch.alter_column("other_id", type_=sa.SmallInteger())', (ADDITIVE, NEW_FIRST)),
+    "narrowed_scale": Case(BATCH + 'batch.alter_column("price", type_=sa.Numeric(8, 2))', (ADDITIVE, NEW_FIRST)),
+    "integer_to_text": Case(BATCH + 'batch.alter_column("other_id", type_=sa.Text())', (NEW_FIRST, BREAKING)),
+    "text_to_uuid": Case(
+        'op.execute("ALTER TABLE @ ALTER note TYPE uuid USING NULL::uuid")', BREAKING, only=("postgresql",)
+    ),
+    "time_zone": Case(BATCH + 'batch.alter_column("made_at", type_=sa.DateTime(timezone=True))', ADDITIVE),
+    "new_check": Case(BATCH + 'batch.create_check_constraint("@_some", "amount < 100")', NEW_FIRST, certain=False),
+    "new_check_of_words": Case(
+        BATCH + "batch.create_check_constraint(\"@_some\", \"note IN ('good', 'bad')\")",
+        NEW_FIRST,
+        certain=False,
+        before='op.execute("UPDATE @ SET note = NULL")',
+    ),
+    "new_check_that_holds": Case(BATCH + 'batch.create_check_constraint("@_some", "amount >= -5")', ADDITIVE),
+    "new_check_that_nothing_passes": Case(
+        BATCH + 'batch.create_check_constraint("@_some", "note IS NULL")', NEW_FIRST, certain=False
+    ),
+    "new_unique": Case(BATCH + 'batch.create_unique_constraint("@_some", ["code"])', NEW_FIRST, certain=False),
+    "new_unique_index": Case('op.create_index("@_some", "@", ["code"], unique=True)', NEW_FIRST, certain=False),
+    "new_foreign_key": Case(
+        BATCH + 'batch.create_foreign_key("@_some", "owners", ["other_id"], ["id"])', NEW_FIRST, certain=False
+    ),
+    "label_removed": Case(
+        BATCH + 'batch.drop_constraint("@_status", type_="check")\n'
+        '    batch.create_check_constraint("@_status", "status IN (\'new\')")',
+        NEW_FIRST,
+        only=("sqlite",),
+    ),
+    "label_removed_from_type": Case(
+        "op.execute(\"UPDATE @ SET status = 'new'\")\n"
+        'op.execute("ALTER TYPE @_status RENAME TO @_status_old")\n'
+        "op.execute(\"CREATE TYPE @_status AS ENUM ('new')\")\n"
+        'op.execute("ALTER TABLE @ ALTER status TYPE @_status USING status::text::@_status")\n'
+        'op.execute("DROP TYPE @_status_old")',
+        NEW_FIRST,
+        only=("postgresql",),
+    ),
+    "label_added": Case(
+        "with op.get_context().autocommit_block():\n    op.execute(\"ALTER TYPE @_status ADD VALUE 'late'\")",
+        ADDITIVE,
+        only=("postgresql",),
+    ),
+    "new_table": Case('op.create_table("@_more", sa.Column("id", sa.Integer(), primary_key=True))', ADDITIVE),
+    "new_table_that_refers": Case(
+        'op.create_table("@_more", sa.Column("id", sa.Integer(), sa.ForeignKey("@.id"), primary_key=True))', ADDITIVE
+    ),
+    "new_index": Case('op.create_index("@_some", "@", ["code"])', ADDITIVE),
+    "set_not_null": Case(
+        "op.execute(\"UPDATE @ SET note = '' WHERE note IS NULL\")\n"
+        + BATCH
+        + 'batch.alter_column("note", existing_type=sa.String(40), nullable=False)',
+        NEW_FIRST,
+    ),
+    "set_not_null_already_checked": Case(
+        BATCH + 'batch.alter_column("note", existing_type=sa.String(40), nullable=False)',
+        ADDITIVE,
+        before="op.execute(\"UPDATE @ SET note = '' WHERE note IS NULL\")\n"
+        + BATCH
+        + 'batch.create_check_constraint("@_some", "note IS NOT NULL")',
+    ),
+    "dropped_not_null": Case(
+        BATCH + 'batch.alter_column("code", existing_type=sa.String(20), nullable=True)', ADDITIVE
+    ),
+    "default_removed": Case(BATCH + 'batch.alter_column("amount", server_default=None)', NEW_FIRST),
+    "default_added": Case(BATCH + 'batch.alter_column("code", server_default="x")', ADDITIVE),
+    "constraint_dropped": Case(BATCH + 'batch.drop_constraint("ck_@_amount", type_="check")', ADDITIVE),
+    "updates_rejected": Case(TRIGGER_SQLITE.format(event="UPDATE"), NEW_FIRST, only=("sqlite",)),
+    "deletes_rejected": Case(TRIGGER_SQLITE.format(event="DELETE"), NEW_FIRST, only=("sqlite",)),
+    "updates_rejected_by_function": Case(
+        TRIGGER_POSTGRESQL.format(event="UPDATE", body="RAISE EXCEPTION 'not any more';"),
+        NEW_FIRST,
+        only=("postgresql",),
+    ),
+    "inserts_swallowed": Case(
+        TRIGGER_POSTGRESQL.format(event="INSERT", body="RETURN NULL;"), NEW_FIRST, only=("postgresql",)
+    ),
+    "harmless_trigger": Case(
+        TRIGGER_POSTGRESQL.format(event="INSERT OR UPDATE", body="NEW.made_at := now(); RETURN NEW;"),
+        ADDITIVE,
+        only=("postgresql",),
+    ),
+    "identity": Case("op.execute(\"UPDATE @ SET note = 'x'\")", ADDITIVE),
+}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory, postgres_admin_url: str) -> dict[Dialect, Compatibility]:
+    """Check every case on both engines: one chain per engine, with a table and a revision for each case."""
+    found: dict[Dialect, Compatibility] = {}
+    settings = Settings.from_env(scratch_database_url=postgres_admin_url)
+
+    async def check(dialect: Dialect) -> None:
+        cases = {name: case for name, case in CASES.items() if dialect in case.only}
+        first = 'op.create_table("owners", sa.Column("id", sa.Integer(), primary_key=True))\n'
+        first += "".join(TABLE.format(name=name) for name in cases)
+        second = "".join(f"{case.before}\n".replace("@", name) for name, case in cases.items() if case.before)
+        ups = [case.upgrade.replace("@", name) for name, case in cases.items()]
+        chain = environment(tmp_path_factory.mktemp(dialect), first, second, *ups)
+        async with ScratchDatabases(settings) as scratch:
+            revisions = read_history(chain).ordered()[2:]
+            found[dialect] = await check_compatibility(chain, scratch, dialect, revisions, models=None)
+
+    for dialect in BOTH:
+        anyio.run(check, dialect)
+    return found
+
+
+def verdicts(found: Compatibility, dialect: Dialect) -> dict[str, Verdict]:
+    """Return the verdict of each case."""
+    names = [name for name, case in CASES.items() if dialect in case.only]
+    assert found.failure == ""
+    return dict(zip(names, (one.verdict for one in found.verdicts), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect"), [(name, dialect) for name, case in CASES.items() for dialect in case.only]
+)
+def test_verdict(checked: dict[Dialect, Compatibility], name: str, dialect: Dialect) -> None:
+    """A revision is additive exactly if the statements of the release before it still work."""
+    found = checked[dialect]
+    case = CASES[name]
+    place = [one for one in CASES if dialect in CASES[one].only].index(name)
+    assert verdicts(found, dialect)[name] is case.expected(dialect), found.verdicts[place].reasons
+    about = [one for one in found.findings if one.revision == found.verdicts[place].revision]
+    claimed = {effect for one in about for effect in one.effects}
+    broken = case.expected(dialect) is not ADDITIVE
+    assert claimed == ({Effect.BREAKS_PREVIOUS_RELEASE} if broken and case.certain else set())
+    assert bool(about) == broken
+    for one in about:
+        assert one.evidence is not None
+        assert one.evidence.statement
+        assert one.location is not None
+        assert one.location.line is not None
+        assert (one.code == "breaks-previous-release") == bool(one.effects) == (not one.depends_on)
