@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,6 +58,8 @@ async def create_revision(
     create_all: Callable[[Connection], None] | None = None,
     autogenerate: bool = True,
     write: bool = True,
+    mark: Callable[[AlembicEnvironment, ScratchDatabases, Collection[str]], Awaitable[Mapping[str, bool]]]
+    | None = None,
 ) -> Creation:
     """Create a revision on top of the single head.
 
@@ -68,6 +70,7 @@ async def create_revision(
         create_all: Builds the schema of the models, which the new head is compared with; None where there are none.
         autogenerate: Whether to fill it with the difference between models and head.
         write: Whether to put the file in place.
+        mark: Finds out of revisions whether the release before each may run on its schema, for the ledger.
 
     Raises:
         ConfigurationError: The message is empty.
@@ -88,10 +91,12 @@ async def create_revision(
         target = environment.version_directories[0] / path.name
         if write:
             # Another project has a ledger only if it wants one.
-            entries = await measure(draft, scratch) if ledger_path(environment).exists() else None
+            kept = ledger_path(environment).exists()
+            entries = await measure(draft, scratch) if kept else ()
+            marks = await mark(draft, scratch, [revision]) if kept and mark is not None else {}
             _put(path, target)
-            if entries is not None:
-                write_ledger(environment, entries)
+            if kept:
+                write_ledger(environment, [one.marked(marks) for one in entries])
         return Creation(
             revision,
             target if write else None,
