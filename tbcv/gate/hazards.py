@@ -64,4 +64,3 @@ def _finding(sighting: Sighting, step: StepRehearsal, dialect: str) -> Finding:
         evidence=sighting.evidence,
         depends_on=sighting.depends_on,
     )
-

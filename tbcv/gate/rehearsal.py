@@ -280,9 +280,7 @@ class _Rehearser:
         if failure is not None:
             return replace(step, way_back=Return(failure))
         back = await look()
-        left = Return(
-            None, compare(before.snapshot, back.snapshot), find_unrestored(before.contents, back.contents)
-        )
+        left = Return(None, compare(before.snapshot, back.snapshot), find_unrestored(before.contents, back.contents))
         statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
         step = replace(step, statements=(*step.statements, *statements), way_back=left)
         if failure is not None:
@@ -295,7 +293,7 @@ class _Rehearser:
             before = await look()
             try:
                 await self._stage.upgrade(bare, (step.revision.id,))
-            except Exception:  # noqa: BLE001  # the same failure again, or another one: it fails
+            except Exception:  # the same failure again, or another one: it fails
                 return step
             step = replace(step, failure=replace(failure, needs_rows=True))
             statements, failed = await self._watched(bare, step.revision, Run.DOWN, {})
@@ -314,7 +312,7 @@ class _Rehearser:
                 await self._stage.downgrade(address, revision.id, watcher)
             else:
                 await self._stage.upgrade(address, (revision.id,), watcher)
-        except Exception as error:  # noqa: BLE001  # a revision may raise anything
+        except Exception as error:  # a revision may raise anything
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = _failure(error, origin, refused)
         return tuple(watcher.statements), failure

@@ -196,7 +196,9 @@ class _Writer:
                 row.update({name: None for name in reference.columns if name not in row})
             return optional or self._refers_to_own_row(reference)
         parents = self._parents.get(reference, [])
-        fixed = {other: row[name] for name, other in zip(reference.columns, reference.others, strict=True) if name in row}
+        fixed = {
+            other: row[name] for name, other in zip(reference.columns, reference.others, strict=True) if name in row
+        }
         if fixed:
             places = [(reference.others.index(other), value) for other, value in fixed.items()]
             parents = [one for one in parents if all(one[at] == value for at, value in places)]

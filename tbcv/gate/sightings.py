@@ -124,9 +124,7 @@ def _of_rows(
                 f"one transaction changes {changed[work.table]} rows of {work.table} and keeps them locked to its end",
                 _place(step, statement),
                 (Effect.BLOCKS_WRITES,),
-                Evidence(
-                    statement.sql, "row locks", work.table, changed[work.table], statement.milliseconds
-                ),
+                Evidence(statement.sql, "row locks", work.table, changed[work.table], statement.milliseconds),
                 f"how many rows {work.table} has in production",
             )
 

@@ -74,9 +74,7 @@ class Stage:
         self._script: ScriptDirectory | None = None
         self._way: tuple[str, bool] | None = None
 
-    async def upgrade(
-        self, address: DatabaseURL, revisions: Sequence[str], audience: Audience | None = None
-    ) -> None:
+    async def upgrade(self, address: DatabaseURL, revisions: Sequence[str], audience: Audience | None = None) -> None:
         """Run the upgrades of revisions, in the order given.
 
         Raises:
@@ -261,4 +259,3 @@ def _untouched_logging() -> Iterator[None]:
         yield
     finally:
         logging.config.fileConfig = configure
-

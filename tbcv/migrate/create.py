@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +35,8 @@ from tbcv.migrate.measure import at_head, measure
 from tbcv.migrate.runner import MigrationRunner
 
 _PATIENCE_SECONDS = 300.0
+
+Mark = Callable[[AlembicEnvironment, ScratchDatabases, Collection[str]], Awaitable[Mapping[str, bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ async def create_revision(
     create_all: Callable[[Connection], None] | None = None,
     autogenerate: bool = True,
     write: bool = True,
+    mark: Mark | None = None,
 ) -> Creation:
     """Create a revision on top of the single head.
 
@@ -74,6 +77,7 @@ async def create_revision(
         create_all: Builds the schema of the models, which the new head is compared with; None where there are none.
         autogenerate: Whether to fill it with the difference between models and head.
         write: Whether to put the file in place.
+        mark: Finds out of revisions whether the release before each may run on its schema, for the ledger.
 
     Raises:
         ConfigurationError: The message is empty, or the environment has no template for revisions.
@@ -84,7 +88,7 @@ async def create_revision(
     message = _clean(message)
     _require_template(environment)
     async with _one_at_a_time(environment):
-        return await _create(environment, scratch, message, create_all, autogenerate=autogenerate, write=write)
+        return await _create(environment, scratch, message, create_all, mark, autogenerate=autogenerate, write=write)
 
 
 async def _create(
@@ -92,6 +96,7 @@ async def _create(
     scratch: ScratchDatabases,
     message: str,
     create_all: Callable[[Connection], None] | None,
+    mark: Mark | None,
     *,
     autogenerate: bool,
     write: bool,
@@ -109,10 +114,12 @@ async def _create(
         target = environment.version_directories[0] / path.name
         if write:
             # Another project has a ledger only if it wants one.
-            measured = await measure(draft, scratch) if ledger_path(environment).exists() else None
+            kept = ledger_path(environment).exists()
+            measured = await measure(draft, scratch) if kept else None
+            marks = await mark(draft, scratch, [revision]) if kept and mark is not None else {}
             _put(path, target)
             if measured is not None:
-                measured.write(environment)
+                measured.marked(marks).write(environment)
         return Creation(
             revision,
             target if write else None,

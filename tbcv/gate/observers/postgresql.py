@@ -213,4 +213,3 @@ class PostgresEye:
             and table in before.relations
             and after.relations[table].file == before.relations[table].file
         )
-

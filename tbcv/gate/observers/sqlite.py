@@ -49,7 +49,7 @@ class SqliteEye:
         if self._before is None:
             self._before = roots
         moved = [name for name, root in roots.items() if self._before.get(name, root) != root]
-        filled = [name for name in moved if fetch(raw, f"SELECT EXISTS (SELECT 1 FROM {_quoted(name)})")[0][0]]  # noqa: S608
+        filled = [name for name in moved if fetch(raw, f"SELECT EXISTS (SELECT 1 FROM {_quoted(name)})")[0][0]]
         return State(roots, frozenset(filled), fetch(raw, "SELECT total_changes()")[0][0])
 
     def enclose(self, raw: DBAPIConnection, statement: str) -> bool:  # noqa: ARG002
