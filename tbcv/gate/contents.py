@@ -128,10 +128,7 @@ def find_unrestored(before: Contents, after: Contents) -> tuple[str, ...]:
     not taken back does nobody any harm.
     """
     return tuple(
-        words
-        for table in before.values()
-        if table.name in after
-        for words in _unrestored(table, after[table.name])
+        words for table in before.values() if table.name in after for words in _unrestored(table, after[table.name])
     )
 
 

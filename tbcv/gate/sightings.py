@@ -14,7 +14,7 @@ from itertools import groupby
 
 from tbcv.findings import Effect, Evidence, Location
 from tbcv.gate.observers.observed import HeldLock, Run, Statement, Work
-from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.rehearsed import StepRehearsal
 
 _SHARE = 0.1
 _FEW = 20
@@ -79,8 +79,10 @@ def _of_statement(step: StepRehearsal, statement: Statement, upwards: Sequence[S
     blocking = [lock for lock in statement.held if lock.blocks_writes]
     if not blocking or not _is_heavy(step, statement):
         return
-    own = [lock for lock in blocking if lock.statement == statement.number]
-    earlier = [lock for lock in blocking if lock.statement != statement.number]
+    # What does such work by itself would lock by itself, too, were the lock not there already.
+    by_itself = statement.rewritten or statement.indexed or statement.validated
+    own = [lock for lock in blocking if by_itself or lock.statement == statement.number]
+    earlier = [lock for lock in blocking if lock not in own]
     if own:
         lock = _strongest(own, statement)
         yield Sighting(
@@ -124,9 +126,7 @@ def _of_rows(
                 f"one transaction changes {changed[work.table]} rows of {work.table} and keeps them locked to its end",
                 _place(step, statement),
                 (Effect.BLOCKS_WRITES,),
-                Evidence(
-                    statement.sql, "row locks", work.table, changed[work.table], statement.milliseconds
-                ),
+                Evidence(statement.sql, "row locks", work.table, changed[work.table], statement.milliseconds),
                 f"how many rows {work.table} has in production",
             )
 

@@ -58,9 +58,7 @@ class Origin:
             trace = trace.tb_next
         return line
 
-    def _within_batch(
-        self, line: int, flushing: tuple[Sequence[tuple[str, object, object]], object] | None
-    ) -> int:
+    def _within_batch(self, line: int, flushing: tuple[Sequence[tuple[str, object, object]], object] | None) -> int:
         """Return the line of an operation inside a ``with`` that begins at a line, where that can be told."""
         if flushing is None:
             return line
