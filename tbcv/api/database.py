@@ -38,13 +38,15 @@ async def look(database: DatabaseManager) -> Status:
     return status
 
 
-def require_head(status: Status) -> None:
-    """Refuse to call a database ready before its schema is at head.
+def require_usable(status: Status) -> None:
+    """Refuse to call a database ready before its schema is at head, or above it by what this release may run on.
 
     Raises:
         DatabaseBehindError: Revisions are pending.
         UnversionedDatabaseError, DatabaseAheadError, HistoryDivergedError: As the state says.
     """
+    if status.tolerable:
+        return
     require_known_place(status)
     if status.state is not State.AT_HEAD:
         raise DatabaseBehindError(

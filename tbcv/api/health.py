@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
-from tbcv.api.database import Database, look, require_head
+from tbcv.api.database import Database, look, require_usable
 from tbcv.errors import TbcvError
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -24,8 +24,9 @@ class Readiness(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    ready: bool = Field(description="Whether the database answers and its schema is at head.")
+    ready: bool = Field(description="Whether the database answers with a schema for this release.")
     reason: str | None = Field(default=None, description="Why not, in one line; absent when ready.")
+    note: str | None = Field(default=None, description="What is unusual though ready; absent when nothing is.")
 
 
 @router.get("/live")
@@ -40,10 +41,11 @@ async def live() -> Liveness:
     responses={503: {"model": Readiness, "description": "Not ready, and why"}},
 )
 async def ready(response: Response, database: Database) -> Readiness:
-    """Answer 200 once the schema is at head, and 503 with the reason until then."""
+    """Answer 200 once this release can run on the schema, and 503 with the reason until then."""
     try:
-        require_head(await look(database))
+        found = await look(database)
+        require_usable(found)
     except TbcvError as error:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return Readiness(ready=False, reason=str(error))
-    return Readiness(ready=True)
+    return Readiness(ready=True, note=f"the database is {found.description}" if found.tolerable else None)

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
 from tbcv import __version__
-from tbcv.api.database import Database, look, require_head
+from tbcv.api.database import Database, look, require_usable
 from tbcv.api.schema import Schema
 from tbcv.errors import TbcvError
 
@@ -29,7 +29,7 @@ async def page(request: Request, database: Database) -> HTMLResponse:
         messages = {
             one: revisions[one].message for one in {*found.current, *found.heads, *found.pending} & revisions.keys()
         }
-        require_head(found)
+        require_usable(found)
     except TbcvError as error:
         problem = error
     return _templates.TemplateResponse(

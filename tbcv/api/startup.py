@@ -28,6 +28,8 @@ async def initialized_database(settings: Settings | None = None) -> AsyncIterato
         done = await database.initialize_database()
         if done.outcome.direction is Direction.CREATE:
             _log.info("the empty database was created at revision %s", ", ".join(done.outcome.after))
+        if done.status.tolerable:
+            _log.warning("the database is %s", done.status.description)
         yield database
 
 

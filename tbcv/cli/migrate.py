@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ from tbcv.cli.options import (
     show_document,
     sql_option,
     target_options,
+    unlogged,
 )
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import AdoptionError, DatabaseUnavailableError
+from tbcv.gate.compatibility import additive_marks
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
 from tbcv.migrate.drift import find_difference
 from tbcv.migrate.history import read_history
 from tbcv.migrate.ledger import check_ledger, ledger_path
+from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.losses import Loss, find_losses
 from tbcv.migrate.measure import chain_schemas, measure
 from tbcv.migrate.plan import Direction, Outcome, Plan
@@ -270,7 +274,11 @@ async def _diff(target: Target, against: str) -> tuple[Difference, tuple[str, ..
 
 async def _write_ledger(target: Target) -> None:
     async with ScratchDatabases(target.settings) as scratch:
-        (await measure(target.environment, scratch)).write(target.environment)
+        measured = await measure(target.environment, scratch)
+        unknown = [one.id for one in measured.entries if one.additive is None]
+        with unlogged():
+            marks = await additive_marks(target.environment, scratch, unknown)
+        measured.marked(marks).write(target.environment)
 
 
 def _show_script(runner: MigrationRunner, direction: Direction, revision: str, *, as_json: bool) -> None:
@@ -314,7 +322,13 @@ async def _create(target: Target, message: str, autogenerate: bool, write: bool)
             create_all=target.create_all,
             autogenerate=autogenerate,
             write=write,
+            mark=_mark,
         )
+
+
+async def _mark(draft: AlembicEnvironment, scratch: ScratchDatabases, revisions: Collection[str]) -> Mapping[str, bool]:
+    with unlogged():
+        return await additive_marks(draft, scratch, revisions)
 
 
 def _show_plan(target: Target, revision: str, *, as_json: bool) -> None:

@@ -6,7 +6,8 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -184,6 +185,18 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("  ! %(message)s"))
     logging.getLogger("tbcv").addHandler(handler)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep warnings about rows to oneself that tbcv itself has put into a scratch database."""
+    log = logging.getLogger("tbcv")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _print(renderable: RenderableType, stream: TextIO) -> None:

@@ -388,7 +388,8 @@ class DatabaseManager:
     async def initialize_database(self) -> Initialization:
         """Bring the schema to head, or check that it is there, as the settings say; idempotent.
 
-        At head this costs one query and no lock.
+        At head this costs one query and no lock. A database that is ahead by additive revisions alone is left as
+        it is: this release may run on it.
 
         Raises:
             DatabaseBehindError: Revisions are pending and the settings say to check only.
@@ -398,7 +399,7 @@ class DatabaseManager:
         mode = self.settings.migrate_on_startup
         status = await self.migrations.status()
         nothing = Outcome(Direction.UPGRADE, status.current, status.current)
-        if mode is StartupMigration.OFF or status.state is State.AT_HEAD:
+        if mode is StartupMigration.OFF or status.state is State.AT_HEAD or status.tolerable:
             return Initialization(mode, created=False, outcome=nothing, status=status)
         if mode is StartupMigration.APPLY and status.state is State.UNVERSIONED:
             status = await self._adopt(status)

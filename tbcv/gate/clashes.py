@@ -178,4 +178,4 @@ def _column(
         return None
     # A trigger refuses every UPDATE alike, whatever it sets.
     alike = {one.column for one, answer, _ in listed if answer.error == failed.error}
-    return step.column if len(alike) < 3 or mentions(failed.error, step.column) else None
+    return step.column if len(alike) < 3 or f'"{step.column}"' in failed.error else None

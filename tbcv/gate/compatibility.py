@@ -6,10 +6,11 @@ of its models where there are models, else the plain statements that its schema 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import get_args
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect, Evidence, Finding, Severity
@@ -111,22 +112,28 @@ async def check_compatibility(
     return Compatibility(dialect, tuple(verdicts), deploy_order(verdicts), tuple(findings), passage.failure)
 
 
-async def additive_marks(environment: AlembicEnvironment, scratch: ScratchDatabases) -> Mapping[str, bool]:
-    """Return of each revision whether the release before it may run on its schema, on every engine at hand.
+async def additive_marks(
+    environment: AlembicEnvironment, scratch: ScratchDatabases, revisions: Collection[str]
+) -> Mapping[str, bool]:
+    """Return of revisions whether the release before each may run on its schema, on both engines.
 
-    There are no models of the releases of the past: the statements are derived from the schemas. A revision that
-    does not run here has no mark.
+    The statements are derived from the schemas: there are no models of the releases of the past. A revision that
+    does not run has no mark, nor has one that seems additive while an engine is not at hand.
+
+    Args:
+        environment: The chain.
+        scratch: Where to try it.
+        revisions: The ids of those to mark.
 
     Raises:
-        UpgradeFailedError: The chain does not run.
+        UpgradeFailedError: The chain below them does not run.
     """
-    revisions = read_history(environment).ordered()
-    marks: dict[str, bool] = {}
-    for dialect in scratch.dialects:
-        found = await check_compatibility(environment, scratch, dialect, revisions, models=None)
-        for one in found.verdicts:
-            marks[one.revision] = marks.get(one.revision, True) and one.verdict is Verdict.ADDITIVE
-    return marks
+    wanted = tuple(one for one in read_history(environment).ordered() if one.id in revisions)
+    found: dict[str, list[bool]] = {}
+    for dialect in scratch.dialects if wanted else ():
+        for one in (await check_compatibility(environment, scratch, dialect, wanted, models=None)).verdicts:
+            found.setdefault(one.revision, []).append(one.verdict is Verdict.ADDITIVE)
+    return {name: all(seen) for name, seen in found.items() if len(seen) == len(get_args(Dialect)) or not all(seen)}
 
 
 def deploy_order(verdicts: list[RevisionVerdict]) -> str:

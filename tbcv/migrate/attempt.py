@@ -17,6 +17,7 @@ from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.migrate.executor import StepClock, alembic_alone, execute
 from tbcv.migrate.history import History
 from tbcv.migrate.location import AlembicEnvironment
+from tbcv.migrate.marks import MarkKeeper
 from tbcv.migrate.plan import Direction, Outcome, Plan
 from tbcv.migrate.status import read_revisions
 
@@ -33,6 +34,7 @@ class Attempt:
         history: The same, read.
         plan: What to do.
         look: Reads the recorded revisions on a connection of its own, for when the migrating one is gone.
+        keeper: Keeps the marks of the database; None where it has none.
     """
 
     address: DatabaseURL
@@ -40,6 +42,7 @@ class Attempt:
     history: History
     plan: Plan
     look: Callable[[], Awaitable[tuple[str, ...]]]
+    keeper: MarkKeeper | None = None
 
     async def run(self, connection: AsyncConnection, clock: StepClock) -> Outcome:
         """Carry out the plan.
@@ -71,7 +74,11 @@ class Attempt:
     async def _execute(self, connection: AsyncConnection, clock: StepClock) -> None:
         """Run the plan; when cancelled, stop the statement in progress before it is rolled back."""
         raw = (await connection.get_raw_connection()).driver_connection
-        work = asyncio.ensure_future(connection.run_sync(execute, self.environment, self.address, self.plan, clock))
+        # The clock last: it tells of what is done.
+        listeners = (clock,) if self.keeper is None else (self.keeper, clock)
+        work = asyncio.ensure_future(
+            connection.run_sync(execute, self.environment, self.address, self.plan, *listeners)
+        )
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,6 +58,8 @@ async def create_revision(
     create_all: Callable[[Connection], None] | None = None,
     autogenerate: bool = True,
     write: bool = True,
+    mark: Callable[[AlembicEnvironment, ScratchDatabases, Collection[str]], Awaitable[Mapping[str, bool]]]
+    | None = None,
 ) -> Creation:
     """Create a revision on top of the single head.
 
@@ -68,6 +70,7 @@ async def create_revision(
         create_all: Builds the schema of the models, which the new head is compared with; None where there are none.
         autogenerate: Whether to fill it with the difference between models and head.
         write: Whether to put the file in place.
+        mark: Finds out of revisions whether the release before each may run on its schema, for the ledger.
 
     Raises:
         ConfigurationError: The message is empty.
@@ -89,9 +92,10 @@ async def create_revision(
         if write:
             # Another project has a ledger only if it wants one.
             measured = await measure(draft, scratch) if ledger_path(environment).exists() else None
+            marks = await mark(draft, scratch, [revision]) if measured and mark is not None else {}
             _put(path, target)
             if measured is not None:
-                measured.write(environment)
+                measured.marked(marks).write(environment)
         return Creation(
             revision,
             target if write else None,

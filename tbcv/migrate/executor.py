@@ -104,16 +104,23 @@ def execute(
     environment: AlembicEnvironment,
     address: DatabaseURL,
     plan: Plan,
-    clock: StepClock,
+    *listeners: Callable[..., None],
 ) -> None:
     """Carry out a plan on a connection that is in no transaction.
+
+    Args:
+        connection: On the database.
+        environment: The revisions.
+        address: The database.
+        plan: What to do.
+        *listeners: Called with each step, inside its transaction.
 
     Raises:
         Exception: Whatever a revision raises; its transaction is rolled back, those before it are committed.
     """
     config = configuration(environment, address)
     config.attributes["connection"] = connection
-    config.attributes[STEP_LISTENERS] = (clock,)
+    config.attributes[STEP_LISTENERS] = listeners
     match plan.direction:
         case Direction.UPGRADE:
             command.upgrade(config, plan.destination)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection
 
 from tbcv.migrate.ledger import short
+from tbcv.migrate.marks import Mark, write_marks
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import version_table
 
 
 def create_at_head(
-    connection: Connection, create_all: Callable[[Connection], None], head: str, fingerprint: str
+    connection: Connection,
+    create_all: Callable[[Connection], None],
+    head: str,
+    fingerprint: str,
+    marks: Iterable[Mark] = (),
 ) -> bool:
     """Build the schema of the models and record head, in one transaction.
 
@@ -21,6 +26,7 @@ def create_at_head(
         create_all: Builds the schema.
         head: The revision to record.
         fingerprint: What the schema must have to be kept, shortened as in the ledger.
+        marks: Of the revisions that the chain would have applied.
 
     Returns:
         Whether it was kept; if not, nothing was changed.
@@ -35,5 +41,6 @@ def create_at_head(
         return False
     version_table.create(connection, checkfirst=True)
     connection.execute(version_table.insert().values(version_num=head))
+    write_marks(connection, marks)
     connection.commit()
     return True

@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ from tbcv.migrate.plan import AppliedStep, Direction
 
 TABLE = "audit_logs"
 ACTOR_TYPE = "migrator"
+_ACTION = "migration "
 _DOCUMENTS = ("before_state", "after_state", "changes", "metadata")
 _COLUMNS = {"id", "action", "actor", "actor_type", "notes", "created_at", *_DOCUMENTS}
 
@@ -64,43 +66,56 @@ def write_entry(connection: Connection, entry: Entry) -> None:
         connection: In no transaction.
         entry: The run; who and where are filled in.
     """
-    kinds = _kinds(connection)
-    if not kinds.keys() >= _COLUMNS:
+    if has_table(connection):
+        documents = {
+            "before_state": {"revisions": list(entry.before)},
+            "after_state": {"revisions": list(entry.after)},
+            "changes": {"steps": [{"revision": one.id, "seconds": round(one.seconds, 3)} for one in entry.steps]},
+        }
+        write_row(connection, f"{_ACTION}{entry.direction}", documents, ended=entry.ended, reason=entry.reason)
+        connection.commit()
+    else:
         connection.rollback()
-        return
-    documents = {
-        "before_state": {"revisions": list(entry.before)},
-        "after_state": {"revisions": list(entry.after)},
-        "changes": {"steps": [{"revision": one.id, "seconds": round(one.seconds, 3)} for one in entry.steps]},
-        "metadata": {"ended": entry.ended, "host": platform.node(), "version": entry.version},
-    }
-    values = {name: json.dumps(document) for name, document in documents.items()}
-    slots = {name: f"CAST(:{name} AS JSONB)" if kinds[name] else f":{name}" for name in documents}
-    names = ", ".join(slots)
+
+
+def has_table(connection: Connection) -> bool:
+    """Tell whether a database has a table for the journal, with all columns that it needs."""
+    return _kinds(connection).keys() >= _COLUMNS
+
+
+def write_row(
+    connection: Connection, action: str, documents: Mapping[str, Any], *, ended: str = "done", reason: str = ""
+) -> None:
+    """Insert a row into the table of the journal; the caller commits.
+
+    Args:
+        connection: On a database that has the table.
+        action: What was done.
+        documents: What goes into the columns ``before_state``, ``after_state`` and ``changes``.
+        ended: How it ended.
+        reason: Why it failed.
+    """
+    kinds = _kinds(connection)
+    given = {**documents, "metadata": {"ended": ended, "host": platform.node(), "version": __version__}}
+    values = {name: json.dumps(document) for name, document in given.items()}
+    slots = {name: f"CAST(:{name} AS JSONB)" if kinds[name] else f":{name}" for name in values}
     connection.execute(
         text(
-            f"INSERT INTO {TABLE} (id, action, actor, actor_type, notes, created_at, {names}) "
+            f"INSERT INTO {TABLE} (id, action, actor, actor_type, notes, created_at, {', '.join(slots)}) "
             f"VALUES (:id, :action, :actor, '{ACTOR_TYPE}', :notes, CURRENT_TIMESTAMP, {', '.join(slots.values())})"
         ),
-        {
-            "id": str(uuid4()),
-            "action": f"migration {entry.direction}",
-            "actor": _user()[:100],
-            "notes": entry.reason or None,
-            **values,
-        },
+        {"id": str(uuid4()), "action": action, "actor": _user()[:100], "notes": reason or None, **values},
     )
-    connection.commit()
 
 
 def read_entries(connection: Connection) -> tuple[Entry, ...]:
     """Read the journal, newest first; empty where the database has no table for it."""
-    if not _kinds(connection).keys() >= _COLUMNS:
+    if not has_table(connection):
         return ()
     rows = connection.execute(
         text(
             f"SELECT action, actor, notes, created_at, {', '.join(_DOCUMENTS)} FROM {TABLE} "
-            f"WHERE actor_type = '{ACTOR_TYPE}' ORDER BY created_at DESC, id"
+            f"WHERE actor_type = '{ACTOR_TYPE}' AND action LIKE '{_ACTION}%' ORDER BY created_at DESC, id"
         )
     ).mappings()
     return tuple(_entry(row) for row in rows)
@@ -109,7 +124,7 @@ def read_entries(connection: Connection) -> tuple[Entry, ...]:
 def _entry(row: RowMapping) -> Entry:
     before, after, changes, metadata = (_document(row[name]) for name in _DOCUMENTS)
     return Entry(
-        direction=Direction(str(row["action"]).removeprefix("migration ")),
+        direction=Direction(str(row["action"]).removeprefix(_ACTION)),
         ended=metadata["ended"],
         before=tuple(before["revisions"]),
         after=tuple(after["revisions"]),

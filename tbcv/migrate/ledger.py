@@ -60,6 +60,10 @@ class Entry:
         )
         return " ".join(words)
 
+    def marked(self, marks: Mapping[str, bool]) -> Entry:
+        """Return the entry with its mark ``additive`` filled in, if there is one and it has none."""
+        return self if self.additive is not None else replace(self, additive=marks.get(self.id))
+
 
 def short(fingerprint: str) -> str:
     """Shorten a fingerprint as the ledger does."""

@@ -35,6 +35,10 @@ class Measurement:
     entries: tuple[Entry, ...]
     schemas: Mapping[Dialect, Snapshot] = field(hash=False)
 
+    def marked(self, marks: Mapping[str, bool]) -> Measurement:
+        """Return the same with what was found out about revisions: whether they are additive."""
+        return replace(self, entries=tuple(one.marked(marks) for one in self.entries))
+
     def write(self, environment: AlembicEnvironment) -> tuple[Path, ...]:
         """Write ledger and committed schemas of an environment, and return their files."""
         return (write_ledger(environment, self.entries), *write_schemas(environment, self.schemas))

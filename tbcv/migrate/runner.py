@@ -34,6 +34,7 @@ from tbcv.migrate.ledger import proven_head
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import HeldLock, migration_lock
 from tbcv.migrate.managed import Managed
+from tbcv.migrate.marks import Mark, MarkKeeper, marks_of, remove_marks
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
 from tbcv.migrate.preview import (
     copy_address,
@@ -70,7 +71,7 @@ class MigrationRunner:
         create_all: Builds the schema of the models on a connection; None where there are no models.
         engine: The engine to use for everything, for a database in memory, which is gone with its engine.
         announce: Called with each step as it is applied.
-        journal: Whether runs are written down in the database.
+        journal: Whether runs are written down in the database, and its revisions marked (`tbcv.migrate.marks`).
         protection: Takes a backup before a plan is carried out, if the plan needs one.
     """
 
@@ -96,6 +97,7 @@ class MigrationRunner:
         self._create_all = create_all
         self._engine = engine
         self._announce = announce
+        self._journal = journal
         self._recorder = Recorder(partial(self._migrating, HeldLock()), self._current, journal)
         self._read: tuple[object, History] | None = None
         self._protection = protection
@@ -134,7 +136,7 @@ class MigrationRunner:
             if is_absent(self.address):
                 return empty_status(history)
             async with self._connection(self._engine or reading_engine(self.address)) as connection:
-                return await connection.run_sync(read_status, history, self._managed)
+                return await connection.run_sync(read_status, history, self._managed, marked=self._journal)
 
     async def snapshot(self) -> Snapshot:
         """Return the schema of the whole database, what is not the application's included.
@@ -197,7 +199,8 @@ class MigrationRunner:
         if (await self.status()).state is not State.EMPTY:
             return None
         async with self._migrating(held) as connection:
-            if not await connection.run_sync(create_at_head, create_all, self.history().head, fingerprint):
+            head, marks = self.history().head, self._marks().values()
+            if not await connection.run_sync(create_at_head, create_all, head, fingerprint, marks):
                 return None
             return Outcome(Direction.CREATE, (), await connection.run_sync(read_revisions))
 
@@ -233,6 +236,8 @@ class MigrationRunner:
                     if status.state is not State.UNVERSIONED:
                         raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
                     async with self._migrating(held) as connection:
+                        if self._journal:
+                            await connection.run_sync(_forget_marks)
                         await connection.run_sync(adopt, adoption, self.managed())
                         after = await connection.run_sync(read_revisions)
             trace.outcome = Outcome(Direction.ADOPT, (), after)
@@ -272,14 +277,21 @@ class MigrationRunner:
 
     def _plan(self, direction: Direction, status: Status, target: str) -> Plan:
         history = self.history()
-        require_known_place(status)
+        self._require_place(direction, status, target)
+        if status.tolerable:
+            return Plan(direction, status.current, target, ())
         planned = plan_upgrade if direction is Direction.UPGRADE else plan_downgrade
         return planned(history, status.current, target)
+
+    def _require_place(self, direction: Direction, status: Status, target: str) -> None:
+        # To an older release, a newer schema on which it may run is nothing to upgrade, and nothing to refuse.
+        if not (status.tolerable and direction is Direction.UPGRADE and target in ("head", "heads")):
+            require_known_place(status)
 
     async def _run(self, direction: Direction, target: str) -> Outcome:
         async with self._recorded(direction) as trace:
             status = await self.status()
-            require_known_place(status)
+            self._require_place(direction, status, target)
             trace.before, trace.known = status.current, True
             plan = self._plan(direction, status, target)
             if not plan.steps:
@@ -344,8 +356,12 @@ class MigrationRunner:
             return await self._carry_out(connection, plan, clock)
 
     async def _carry_out(self, connection: AsyncConnection, plan: Plan, clock: StepClock) -> Outcome:
-        attempt = Attempt(self.address, self.environment, self.history(), plan, self._current)
+        keeper = MarkKeeper(self._marks()) if self._journal else None
+        attempt = Attempt(self.address, self.environment, self.history(), plan, self._current, keeper)
         return await attempt.run(connection, clock)
+
+    def _marks(self) -> dict[str, Mark]:
+        return marks_of(self.environment, self.history()) if self._journal else {}
 
     async def _current(self) -> tuple[str, ...]:
         return (await self.status()).current
@@ -392,6 +408,11 @@ class MigrationRunner:
             if engine is not self._engine:
                 with anyio.CancelScope(shield=True):
                     await engine.dispose()
+
+
+def _forget_marks(connection: Connection) -> None:
+    remove_marks(connection)
+    connection.commit()
 
 
 def _absolute(target: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from tbcv.engine.failures import reason
 from tbcv.errors import DatabaseAheadError, HistoryDivergedError, UnversionedDatabaseError
 from tbcv.migrate.history import History
+from tbcv.migrate.marks import above, read_marks
 
 VERSION_TABLE = "alembic_version"
 
@@ -46,6 +47,9 @@ class Status:
         pending: The revisions that an upgrade to the heads would apply, in order.
         unknown: Those of ``current`` for which there is no file.
         tables: The tables of tbcv in a database without a revision; empty otherwise.
+        above: What lies above the heads of the history in a database that is ahead, lowest first, as far as the
+            database tells.
+        blocking: Those of ``above`` that are not recorded as additive, so that this release may not run on them.
     """
 
     state: State
@@ -54,6 +58,13 @@ class Status:
     pending: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    above: tuple[str, ...] = ()
+    blocking: tuple[str, ...] = ()
+
+    @property
+    def tolerable(self) -> bool:
+        """Whether the database is ahead by nothing but additive revisions, so that this release may run on it."""
+        return self.state is State.AHEAD and bool(self.above) and not self.blocking
 
     @property
     def description(self) -> str:
@@ -63,6 +74,9 @@ class Status:
                 return f"behind by {len(self.pending)}"
             case State.AT_HEAD:
                 return "at head"
+            case State.AHEAD if self.tolerable:
+                number = len(self.above)
+                return f"ahead by {number} additive revision{'s' if number > 1 else ''}, on which this release may run"
             case _:
                 return str(self.state)
 
@@ -73,13 +87,16 @@ class Status:
         return revision not in self.pending
 
 
-def read_status(connection: Connection, history: History, managed: AbstractSet[str] | None) -> Status:
+def read_status(
+    connection: Connection, history: History, managed: AbstractSet[str] | None, *, marked: bool = False
+) -> Status:
     """Look at a database.
 
     Args:
         connection: Left outside of a transaction.
         history: The revisions on disk.
         managed: The tables that are tbcv's; None takes every table for one.
+        marked: Whether upgrades leave marks in this database.
     """
     current = read_revisions(connection)
     tables = () if current else _tables(connection, managed)
@@ -87,7 +104,11 @@ def read_status(connection: Connection, history: History, managed: AbstractSet[s
         # Another run may have made both since the revisions were read.
         current = read_revisions(connection)
     if current:
-        return place(current, history)
+        status = place(current, history)
+        if status.state is State.AHEAD and marked:
+            over, blocking = above(current, history, read_marks(connection))
+            return replace(status, above=over, blocking=blocking)
+        return status
     state = State.UNVERSIONED if tables else State.EMPTY
     return Status(state, (), history.heads, _ids(history, ()), tables=tables)
 
@@ -140,7 +161,8 @@ def require_known_place(status: Status) -> None:
             )
         case State.AHEAD:
             raise DatabaseAheadError(
-                f"the database is at revision {', '.join(status.unknown)}, which this release does not have",
+                f"the database is at revision {', '.join(status.unknown)}, which this release does not have"
+                f"{_blocked(status)}",
                 hint=f"deploy the release that contains it, or downgrade with that release: "
                 f"`tbcv migrate downgrade -r {' '.join(status.heads) or 'base'}`",
             )
@@ -152,6 +174,13 @@ def require_known_place(status: Status) -> None:
             )
         case _:
             return
+
+
+def _blocked(status: Status) -> str:
+    """Say which revisions keep this release from running on a newer schema, where the database tells of several."""
+    if not status.blocking or status.blocking == status.unknown:
+        return ""
+    return f", and {', '.join(status.blocking)} not recorded as additive"
 
 
 def _ids(history: History, current: tuple[str, ...]) -> tuple[str, ...]:

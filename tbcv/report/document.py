@@ -49,6 +49,8 @@ def status(value: Status, database: str) -> Json:
         "heads": list(value.heads),
         "pending": list(value.pending),
         "unknown": list(value.unknown),
+        "above": list(value.above),
+        "blocking": list(value.blocking),
     }
 
 

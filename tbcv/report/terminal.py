@@ -34,7 +34,7 @@ def status(value: Status, history: History, database: str, *, verbose: bool = Fa
     """Say where a database stands."""
     facts = _facts()
     facts.add_row("database", database)
-    facts.add_row("state", Text(value.description, style=_STYLES[value.state]))
+    facts.add_row("state", Text(value.description, style="yellow" if value.tolerable else _STYLES[value.state]))
     facts.add_row("current", _named(value.current, history) or "none")
     facts.add_row("head", _named(value.heads, history) or "none")
     if value.tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from tbcv.api.database import require_head
+from tbcv.api.database import require_usable
 from tbcv.api.schema import Schema
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import (
@@ -23,7 +23,7 @@ AT_HEAD = Status(State.AT_HEAD, ("c",), ("c",))
 
 def test_head_is_ready() -> None:
     """A database at head may be sent requests."""
-    require_head(AT_HEAD)
+    require_usable(AT_HEAD)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_head_is_ready() -> None:
 def test_no_other_state_is_ready(status: Status, error: type[RefusedError], words: str) -> None:
     """Every other state is refused with a reason that names the revisions or tables, and with advice."""
     with pytest.raises(error, match=words) as caught:
-        require_head(status)
+        require_usable(status)
     assert caught.value.hint
 
 
