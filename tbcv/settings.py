@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         description="A PostgreSQL server on which scratch databases may be created and dropped. Without it the "
         "embedded server of the extra `tbcv[gate]` is used.",
     )
+    step_summary: Path | None = Field(
+        default=None,
+        validation_alias="GITHUB_STEP_SUMMARY",
+        description="The file to which `tbcv migrate check --format github` adds its summary; GitHub Actions sets it.",
+    )
 
     @classmethod
     def from_env(cls, **overrides: object) -> Self:

@@ -37,7 +37,9 @@ def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     ``embedded_scratch`` see that it does. Processes may keep bytecode: without it each takes seconds to start.
     """
     for name in list(os.environ):
-        if name in {"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"} or (name.startswith("TBCV_") and name != SERVER):
+        if name in {"DATABASE_URL", "GITHUB_STEP_SUMMARY", "PYTHONDONTWRITEBYTECODE"} or (
+            name.startswith("TBCV_") and name != SERVER
+        ):
             monkeypatch.delenv(name)
     alone = request.path.is_relative_to(UNIT) or request.node.get_closest_marker("embedded_scratch")
     if not alone:

@@ -1,21 +1,32 @@
-"""`tbcv migrate check` and `rebase`: what a change does, before it is merged."""
+"""`tbcv migrate check`: what a change of the schema does, before it is merged."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 from rich.text import Text
 
 from tbcv.cli.loop import await_result
-from tbcv.cli.options import Target, json_option, progress, show, show_document, target_options
+from tbcv.cli.options import Target, json_option, progress, show, target_options
 from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.errors import ConfigurationError
 from tbcv.gate.check import Change, Verdict
 from tbcv.gate.check import check as find_verdict
-from tbcv.report import document
+from tbcv.report import document, github, sarif, summary
 from tbcv.report import verdict as terminal
 
 FINDINGS = 1
+
+_FORMATS: dict[str, Callable[[Verdict], str]] = {
+    "json": lambda verdict: document.dump("check", document.verdict(verdict)) + "\n",
+    "github": github.commands,
+    "sarif": lambda verdict: sarif.sarif(verdict) + "\n",
+    "markdown": summary.summary,
+}
+_ENDINGS = {".json": "json", ".sarif": "sarif", ".md": "markdown"}
 
 
 @click.command()
@@ -27,16 +38,46 @@ FINDINGS = 1
     "dialects",
     type=click.Choice(["sqlite", "postgresql"]),
     multiple=True,
-    help="Try on this engine only; may be given twice.",
+    help="Try it on this engine only; may be given twice.",
 )
 @click.option("--rows", type=click.IntRange(1), default=2000, show_default=True, help="Rows per table in a rehearsal.")
-def check(target: Target, base: str | None, dialects: tuple[Dialect, ...], rows: int, as_json: bool) -> int:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", *_FORMATS]),
+    default="terminal",
+    show_default=True,
+    help="How to say it.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A file to write as well, in the format of its ending: .json, .sarif, .md; may be given several times.",
+)
+def check(
+    *,
+    target: Target,
+    base: str | None,
+    dialects: tuple[Dialect, ...],
+    rows: int,
+    form: str,
+    outputs: tuple[Path, ...],
+    as_json: bool,
+) -> int:
     """Say what a change of the schema does, on scratch databases; exit 1 when something blocks it."""
+    form = "json" if as_json else form
+    files = {path: _format_of(path, form) for path in outputs}
     verdict = await_result(_check, target, base, dialects, rows)
-    if as_json:
-        show_document("check", document.verdict(verdict))
-    else:
+    for path, name in files.items():
+        _write(path, _FORMATS[name](verdict))
+    if form == "github" and target.settings.step_summary is not None:
+        _write(target.settings.step_summary, summary.summary(verdict), append=True)
+    if form == "terminal" or form in files.values():
         show(terminal.verdict(verdict))
+    else:
+        click.echo(_FORMATS[form](verdict), nl=False)
     return 0 if verdict.passed else FINDINGS
 
 
@@ -54,3 +95,24 @@ async def _check(target: Target, base: str | None, dialects: tuple[Dialect, ...]
 def _announce(name: str) -> None:
     if sys.stderr.isatty():
         progress(Text(f"  … {name}", style="dim"))
+
+
+def _format_of(path: Path, form: str) -> str:
+    """Return the format of a file: that of its ending, unless the one that was asked for is written so, too."""
+    ending = _ENDINGS.get(path.suffix)
+    if form in _FORMATS and (ending is None or (form, ending) == ("sarif", "json")):
+        return form
+    if ending is None:
+        raise ConfigurationError(
+            f"nothing says in which format {path} is to be written",
+            hint="let it end in .json, .sarif or .md, or give --format",
+        )
+    return ending
+
+
+def _write(path: Path, text: str, *, append: bool = False) -> None:
+    try:
+        with path.open("a" if append else "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None

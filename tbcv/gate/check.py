@@ -97,6 +97,13 @@ class Verdict:
         """How long all of it took."""
         return sum(one.seconds for one in self.parts)
 
+    @property
+    def conclusion(self) -> str:
+        """The verdict in a line."""
+        number = len(self.blocking)
+        plural = "s" if number > 1 else ""
+        return f"{f'blocked by {number} finding{plural}' if number else 'passed'} in {self.seconds:.2f} s"
+
     def place(self, path: Path) -> str:
         """Name a file relative to the root, as a forge does; a file elsewhere keeps its whole path."""
         for root in (self.base.root, self.base.root.resolve()):

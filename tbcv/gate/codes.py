@@ -104,6 +104,19 @@ CODES: tuple[Code, ...] = (
         (Effect.FAILS,),
     ),
     Code(
+        "breaks-previous-release",
+        Severity.ERROR,
+        "what the release before does fails on the new schema",
+        "add first, release code that uses the old and the new, and remove in a later revision",
+        (Effect.BREAKS_PREVIOUS_RELEASE,),
+    ),
+    Code(
+        "narrows-accepted-values",
+        Severity.WARNING,
+        "the new schema refuses values that the old one took",
+        "see that the release before writes no such values",
+    ),
+    Code(
         "waiver-malformed",
         Severity.ERROR,
         "a waiver is not of the form `tbcv: allow CODE because REASON until YYYY-MM-DD`",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tbcv.findings import Effect, Finding, Severity
 from tbcv.gate.hazard import Hazard
 from tbcv.gate.outcomes import sightings_of_outcome
-from tbcv.gate.rehearsal import Rehearsal, StepRehearsal
+from tbcv.gate.rehearsed import Rehearsal, StepRehearsal
 from tbcv.gate.sightings import Sighting, sightings_of_locks, sightings_of_rebuilds
 from tbcv.gate.table import HAZARDS
 

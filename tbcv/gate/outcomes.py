@@ -10,7 +10,7 @@ from pathlib import Path
 from tbcv.findings import Effect, Evidence, Location
 from tbcv.gate.contents import RowsLost
 from tbcv.gate.observers.observed import Run, Statement
-from tbcv.gate.rehearsal import Failure, StepRehearsal
+from tbcv.gate.rehearsed import Failure, StepRehearsal
 from tbcv.gate.sightings import Sighting
 from tbcv.migrate.syntax import parse_source
 

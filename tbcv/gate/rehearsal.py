@@ -20,13 +20,13 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import TbcvError, UpgradeFailedError
-from tbcv.findings import Location
-from tbcv.gate.contents import Contents, RowsLost, find_changes, find_losses, find_unrestored, read_contents
+from tbcv.gate.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
-from tbcv.gate.observers.postgresql import PostgresEye
-from tbcv.gate.observers.sqlite import SqliteEye
+from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
+from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher, sqlstate
+from tbcv.gate.rehearsed import Failure, Rehearsal, Repetition, Return, StepRehearsal
 from tbcv.gate.seed import Seeded, seed
 from tbcv.gate.stage import Stage
 from tbcv.gate.templates import Place
@@ -34,121 +34,9 @@ from tbcv.gate.upkeep import Upkeep, read_upkeep
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.integrity import dangling_references
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
+from tbcv.migrate.snapshot import Snapshot, compare, take_snapshot
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A run that did not come to its end.
-
-    Attributes:
-        message: Why, in the words of whoever refused.
-        code: The SQLSTATE, where there is one.
-        statement: The SQL; empty where no statement was refused.
-        location: The line of the revision.
-        kind: The name of what was raised.
-        needs_rows: Whether it fails only where there are rows.
-    """
-
-    message: str
-    code: str
-    statement: str
-    location: Location
-    kind: str
-    needs_rows: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Return:
-    """What the way down left.
-
-    Attributes:
-        failure: Why it did not come to its end.
-        schema: How the schema after it differs from that before the upgrade.
-        rows: How the rows differ, in words.
-    """
-
-    failure: Failure | None = None
-    schema: Difference = Difference((), ())
-    rows: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Tell whether everything is as it was."""
-        return self.failure is None and not self.schema and not self.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Repetition:
-    """How the second upgrade differs from the first.
-
-    Attributes:
-        failure: Why it did not come to its end.
-        schema: How the schema differs.
-        counts: The tables that have another number of rows.
-        rows: The tables whose rows differ.
-        statements: Whether other statements were executed.
-    """
-
-    failure: Failure | None = None
-    schema: Difference = Difference((), ())
-    counts: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
-    statements: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StepRehearsal:
-    """One revision, rehearsed.
-
-    Attributes:
-        revision: Which.
-        seeded: What the database was filled with.
-        statements: What was executed on the way up, down, and up again, in order.
-        losses: What the upgrade lost.
-        dangling: References that point at nothing since the upgrade.
-        failure: Why the upgrade did not come to its end.
-        way_back: What the downgrade left; None where it could not be tried.
-        again: The second upgrade; None where it could not be tried.
-        schema: What the upgrade changed.
-        types: Columns that have another type since, as table, column, old and new.
-        upkeep: Indexes and privileges before and after.
-    """
-
-    revision: Revision
-    seeded: Seeded
-    statements: tuple[Statement, ...] = ()
-    losses: tuple[RowsLost, ...] = ()
-    dangling: tuple[str, ...] = ()
-    failure: Failure | None = None
-    way_back: Return | None = None
-    again: Repetition | None = None
-    schema: Difference = Difference((), ())
-    types: tuple[tuple[str, str, str, str], ...] = ()
-    upkeep: tuple[Upkeep, Upkeep] | None = None
-
-    @property
-    def reversible(self) -> bool | None:
-        """Whether the downgrade restores schema and rows; None where it could not be tried."""
-        return None if self.way_back is None else bool(self.way_back)
-
-    def of(self, run: Run) -> tuple[Statement, ...]:
-        """Return the statements of one run."""
-        return tuple(one for one in self.statements if one.run is run)
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """All new revisions on one engine.
-
-    Attributes:
-        dialect: The engine.
-        steps: A step per revision that could be tried, in order.
-        untried: Revisions that could not, since one before them fails.
-    """
-
-    dialect: Dialect
-    steps: tuple[StepRehearsal, ...]
-    untried: tuple[Revision, ...] = ()
+__all__ = ["Failure", "Rehearsal", "Repetition", "Return", "StepRehearsal", "rehearse"]
 
 
 @dataclass(frozen=True)
@@ -305,7 +193,7 @@ class _Rehearser:
         self, address: DatabaseURL, revision: Revision, run: Run, rows: Rows
     ) -> tuple[tuple[Statement, ...], Failure | None]:
         origin = Origin(revision.path)
-        watcher: Watcher[object] = Watcher(run, origin, _eye(address.dialect, rows))
+        watcher = _watcher(address.dialect, run, origin, rows)
         failure = None
         try:
             if run is Run.DOWN:
@@ -329,8 +217,10 @@ def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehea
     )
 
 
-def _eye(dialect: Dialect, rows: Rows) -> PostgresEye | SqliteEye:
-    return SqliteEye(rows) if dialect == "sqlite" else PostgresEye(rows)
+def _watcher(dialect: str, run: Run, origin: Origin, rows: Rows) -> Watcher[SqliteState] | Watcher[PostgresState]:
+    if dialect == "sqlite":
+        return Watcher(run, origin, SqliteEye(rows))
+    return Watcher(run, origin, PostgresEye(rows))
 
 
 def _failure(error: Exception, origin: Origin, refused: Statement | None) -> Failure:
@@ -347,7 +237,8 @@ def _repetition(step: StepRehearsal, first: _Moment, second: _Moment) -> Repetit
     counts = sorted(name for name in names if first.rows[name] != second.rows[name])
     # Only from the same beginning must the same come out.
     restored = bool(step.way_back)
-    up, again = ([one.sql for one in step.of(run)] for run in (Run.UP, Run.AGAIN))
+    # Batches may be fewer the second time.
+    up, again = ({one.sql for one in step.of(run)} for run in (Run.UP, Run.AGAIN))
     return Repetition(
         None,
         compare(first.snapshot, second.snapshot),

@@ -196,9 +196,8 @@ class _Writer:
                 row.update({name: None for name in reference.columns if name not in row})
             return optional or self._refers_to_own_row(reference)
         parents = self._parents.get(reference, [])
-        fixed = {
-            other: row[name] for name, other in zip(reference.columns, reference.others, strict=True) if name in row
-        }
+        pairs = zip(reference.columns, reference.others, strict=True)
+        fixed = {other: row[name] for name, other in pairs if name in row}
         if fixed:
             places = [(reference.others.index(other), value) for other, value in fixed.items()]
             parents = [one for one in parents if all(one[at] == value for at, value in places)]
@@ -237,8 +236,8 @@ class _Writer:
                 f"INSERT OR IGNORE INTO {self._table.name} ({', '.join(map(_quoted, names))}) VALUES ({marks})",
                 [tuple(row.get(name) for name in names) for row in rows],
             )
-        else:
-            self._insert_one_by_one(rows) if not self._attempt(rows) else None
+        elif not self._attempt(rows):
+            self._insert_one_by_one(rows)
 
     def _insert_defaults(self, rows: int) -> None:
         for _ in range(rows):

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from tbcv.findings import Effect, Evidence, Location
 from tbcv.gate.observers.observed import HeldLock, Run, Statement, Work
-from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.rehearsed import StepRehearsal
 
 _SHARE = 0.1
 _FEW = 20
@@ -79,8 +79,10 @@ def _of_statement(step: StepRehearsal, statement: Statement, upwards: Sequence[S
     blocking = [lock for lock in statement.held if lock.blocks_writes]
     if not blocking or not _is_heavy(step, statement):
         return
-    own = [lock for lock in blocking if lock.statement == statement.number]
-    earlier = [lock for lock in blocking if lock.statement != statement.number]
+    # What does such work by itself would lock by itself, too, were the lock not there already.
+    by_itself = statement.rewritten or statement.indexed or statement.validated
+    own = [lock for lock in blocking if by_itself or lock.statement == statement.number]
+    earlier = [lock for lock in blocking if lock not in own]
     if own:
         lock = _strongest(own, statement)
         yield Sighting(

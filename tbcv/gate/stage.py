@@ -55,7 +55,7 @@ class Audience(Protocol):
     def after(self, connection: Connection, statement: str, rows: int) -> None:
         """A statement was executed."""
 
-    def failed(self, connection: Connection | None, statement: str, error: BaseException) -> None:
+    def failed(self, connection: Connection | None, error: BaseException) -> None:
         """A statement was refused."""
 
     def ended(self, connection: Connection) -> None:
@@ -81,7 +81,7 @@ class Stage:
             ConfigurationError: The environment does not connect to an engine of this kind.
             Exception: Whatever a revision or ``env.py`` raises.
         """
-        await self._run(address, revisions, True, audience)
+        await self._run(address, revisions, audience, upwards=True)
 
     async def downgrade(self, address: DatabaseURL, revision: str, audience: Audience | None = None) -> None:
         """Run the downgrade of one revision.
@@ -89,10 +89,10 @@ class Stage:
         Raises:
             Exception: Whatever the revision raises.
         """
-        await self._run(address, (revision,), False, audience)
+        await self._run(address, (revision,), audience, upwards=False)
 
     async def _run(
-        self, address: DatabaseURL, revisions: Sequence[str], upwards: bool, audience: Audience | None
+        self, address: DatabaseURL, revisions: Sequence[str], audience: Audience | None, *, upwards: bool
     ) -> None:
         if revisions:
             async with alembic_alone():
@@ -194,7 +194,7 @@ class _Led:
 
     def _failed(self, context: ExceptionContext) -> None:
         if self._mine and self._audience is not None and context.statement is not None:
-            self._audience.failed(context.connection, context.statement, context.original_exception)
+            self._audience.failed(context.connection, context.original_exception)
 
     def _ended(self, connection: Connection) -> None:
         if self._mine and self._audience is not None:
@@ -209,7 +209,7 @@ def _lead(address: DatabaseURL, dialect: Dialect, arguments: list[Any], options:
         if Path(str(arguments[0])) != address.sqlite_path:
             arguments[:] = list(there)
         return
-    kept = {name: options[name] for name in ("server_settings", "options") if name in options}
+    kept: dict[str, object] = {name: options[name] for name in ("server_settings", "options") if name in options}
     given = dict(address.connect_args) if dialect.driver == "asyncpg" else {}
     if given or any(options.get(name) != value for name, value in wanted.items()):
         arguments[:] = list(there)

@@ -72,16 +72,20 @@ def downgrade():
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
-        op.execute("ALTER TABLE orders ADD CONSTRAINT orders_created CHECK (created_at IS NOT NULL) NOT VALID")
-        op.execute("UPDATE orders SET created_at = now() WHERE id IN (SELECT id FROM orders "
-                   "WHERE created_at IS NULL LIMIT 10000)")
-        op.execute("ALTER TABLE orders VALIDATE CONSTRAINT orders_created")
-        op.alter_column("orders", "created_at", nullable=False)
-        op.execute("ALTER TABLE orders DROP CONSTRAINT orders_created")
+        op.execute("ALTER TABLE orders ADD CONSTRAINT orders_placed CHECK (placed_at IS NOT NULL) NOT VALID")
+        batch = sa.text(
+            "UPDATE orders SET placed_at = '2000-01-01' WHERE id IN "
+            "(SELECT id FROM orders WHERE placed_at IS NULL LIMIT 1000)"
+        )
+        while op.get_bind().execute(batch).rowcount:
+            pass
+        op.execute("ALTER TABLE orders VALIDATE CONSTRAINT orders_placed")
+        op.alter_column("orders", "placed_at", nullable=False)
+        op.execute("ALTER TABLE orders DROP CONSTRAINT orders_placed")
 
 
 def downgrade():
-    op.alter_column("orders", "created_at", nullable=True)
+    op.alter_column("orders", "placed_at", nullable=True)
 """,
         dialects=_POSTGRESQL,
     ),
@@ -162,8 +166,8 @@ def downgrade():
         severity=Severity.NOTE,
         effects=(),
         title="Several tables locked in one transaction",
-        observed="Exclusive locks on more than one table from before the revision, taken by different statements of one "
-        "transaction.",
+        observed="Exclusive locks on more than one table from before the revision, taken by different statements of "
+        "one transaction.",
         why="The first lock is held while the second one is waited for, and a client that takes them in another order "
         "makes a deadlock.",
         hint="a revision per table keeps each lock short",
@@ -341,12 +345,12 @@ def downgrade():
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
-        op.create_index("ix_orders_created", "orders", ["created_at"], postgresql_concurrently=True)
+        op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True)
 
 
 def downgrade():
     with op.get_context().autocommit_block():
-        op.drop_index("ix_orders_created", "orders", postgresql_concurrently=True)
+        op.drop_index("ix_orders_amount", "orders", postgresql_concurrently=True)
 """,
         dialects=_POSTGRESQL,
     ),

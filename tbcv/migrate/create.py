@@ -114,9 +114,8 @@ async def _create(
         target = environment.version_directories[0] / path.name
         if write:
             # Another project has a ledger only if it wants one.
-            kept = ledger_path(environment).exists()
-            measured = await measure(draft, scratch) if kept else None
-            marks = await mark(draft, scratch, [revision]) if kept and mark is not None else {}
+            measured = await measure(draft, scratch) if ledger_path(environment).exists() else None
+            marks = await mark(draft, scratch, [revision]) if measured and mark is not None else {}
             _put(path, target)
             if measured is not None:
                 measured.marked(marks).write(environment)

@@ -36,7 +36,7 @@ class Measurement:
     schemas: Mapping[Dialect, Snapshot] = field(hash=False)
 
     def marked(self, marks: Mapping[str, bool]) -> Measurement:
-        """Return the same with the marks ``additive`` that were found out besides."""
+        """Return the same with what was found out about revisions: whether they are additive."""
         return replace(self, entries=tuple(one.marked(marks) for one in self.entries))
 
     def write(self, environment: AlembicEnvironment) -> tuple[Path, ...]:

@@ -11,6 +11,8 @@ from typing import Any
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
 from tbcv.gate.check import Verdict
+from tbcv.gate.observers.observed import Run, Statement
+from tbcv.gate.rehearsal import StepRehearsal
 from tbcv.gate.waivers import Waived
 from tbcv.migrate.backup import Backup
 from tbcv.migrate.create import Creation
@@ -211,10 +213,12 @@ def verdict(value: Verdict) -> Json:
         "passed": value.passed,
         "base": {"kind": str(base.kind), "name": base.name, "commit": base.commit or None, "tip": base.tip or None},
         "dialects": list(value.dialects),
-        "new": [revision(one) | {"file": value.place(one.path)} for one in value.new],
         "findings": [finding(one, value.place) for one in value.findings],
         "waived": [waived(one, value.place) for one in value.waived],
         "changes": {one.dialect: list(one.changes) for one in value.drifts},
+        "deploy_order": value.deploy_order or None,
+        "revisions": [_rehearsed(one, value) for one in value.new],
+        "notes": list(value.notes),
         "parts": [
             {
                 "name": one.name,
@@ -224,6 +228,45 @@ def verdict(value: Verdict) -> Json:
             }
             for one in value.parts
         ],
+    }
+
+
+def _rehearsed(value: Revision, verdict: Verdict) -> Json:
+    """Describe a new revision and, per engine, what it was seen to do."""
+    compatible = {(one.dialect, each.revision): each for one in verdict.compatibilities for each in one.verdicts}
+    engines: Json = {}
+    for rehearsal in verdict.rehearsals:
+        for step in rehearsal.steps:
+            if step.revision.id == value.id:
+                said = compatible.get((rehearsal.dialect, value.id))
+                engines[rehearsal.dialect] = _step(step) | {
+                    "compatibility": str(said.verdict) if said else None,
+                    "reasons": list(said.reasons) if said else [],
+                }
+    return revision(value) | {"file": verdict.place(value.path), "engines": engines}
+
+
+def _step(value: StepRehearsal) -> Json:
+    return {
+        "reversible": value.reversible,
+        "failure": value.failure.message if value.failure else None,
+        "missing": [fact.line for fact in value.schema.missing],
+        "unexpected": [fact.line for fact in value.schema.unexpected],
+        "upgrade": [_statement(one) for one in value.of(Run.UP)],
+        "downgrade": [_statement(one) for one in value.of(Run.DOWN)],
+    }
+
+
+def _statement(value: Statement) -> Json:
+    return {
+        "sql": value.sql,
+        "line": value.location.line if value.location else None,
+        "milliseconds": round(value.milliseconds, 3),
+        "rows": value.rows,
+        "transaction": value.transaction,
+        "locks": [{"table": one.table, "mode": one.words} for one in value.taken],
+        "rewritten": list(value.rewritten),
+        "error": value.error or None,
     }
 
 

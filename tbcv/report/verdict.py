@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
 from tbcv.findings import Finding, Severity
-from tbcv.gate.check import Part, Verdict
+from tbcv.gate.check import Verdict
+from tbcv.gate.observers.observed import Run
+from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.waivers import Waived
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
@@ -19,12 +24,17 @@ def verdict(value: Verdict) -> RenderableType:
     lines: list[RenderableType] = [_facts(value), Text()]
     for one in value.findings:
         lines += _finding(one, value)
-    lines += [_waived(one, value) for one in _waived_lines(value)]
+    lines += [_waived(one, value) for one in value.waived]
     for drift in value.drifts:
         if drift.schema is not None and not drift.changes:
             lines.append(Text(f"{drift.dialect}: the models agree with the migrations", style="green"))
-    lines += [_part(one) for one in value.parts if one.skipped]
-    return Group(*lines, _conclusion(value))
+    for rehearsal in value.rehearsals:
+        lines += [_step(one, rehearsal.dialect) for one in rehearsal.steps]
+    if value.deploy_order:
+        lines.append(Text(value.deploy_order))
+    lines += [Text(one, style="dim") for one in value.notes]
+    lines += [Text(f"{one.name}: skipped: {one.skipped}", style="dim") for one in value.parts if one.skipped]
+    return Group(*lines, Text(value.conclusion, style="green" if value.passed else "bold red"))
 
 
 def _facts(value: Verdict) -> Table:
@@ -43,6 +53,10 @@ def _finding(finding: Finding, value: Verdict) -> Iterator[RenderableType]:
         (f"{finding.severity} ", _STYLES[finding.severity]), (finding.code, "bold"), f"  {_place(finding, value)}"
     )
     yield Text(f"    {finding.message}")
+    if finding.evidence and finding.evidence.statement:
+        statement = " ".join(finding.evidence.statement.split())
+        shown = Syntax(statement, "sql", theme="ansi_dark", background_color="default", word_wrap=True)
+        yield Padding(shown, (0, 0, 0, 4), expand=False)
     if finding.depends_on:
         yield Text(f"    depends on {finding.depends_on}", style="dim")
     if finding.hint:
@@ -56,26 +70,15 @@ def _place(finding: Finding, value: Verdict) -> str:
     return f"{value.place(finding.location.path)}{line}"
 
 
-def _waived_lines(value: Verdict) -> Iterator[tuple[Finding, str]]:
-    for one in value.waived:
-        yield one.finding, f"until {one.waiver.until}: {one.waiver.reason}"
+def _waived(one: Waived, value: Verdict) -> Text:
+    words = f"  {_place(one.finding, value)}  until {one.waiver.until}: {one.waiver.reason}"
+    return Text.assemble(("waived ", "dim"), (one.finding.code, "bold dim"), (words, "dim"))
 
 
-def _waived(one: tuple[Finding, str], value: Verdict) -> Text:
-    finding, words = one
-    return Text.assemble(
-        ("waived ", "dim"), (finding.code, "bold dim"), (f"  {_place(finding, value)}  {words}", "dim")
-    )
-
-
-def _part(value: Part) -> Text:
-    return Text(f"{value.name}: skipped: {value.skipped}", style="dim")
-
-
-def _conclusion(value: Verdict) -> Text:
-    number = len(value.blocking)
-    if number:
-        return Text(
-            f"blocked by {number} finding{'s' if number > 1 else ''} in {value.seconds:.2f} s", style="bold red"
-        )
-    return Text(f"passed in {value.seconds:.2f} s", style="green")
+def _step(step: StepRehearsal, dialect: str) -> Text:
+    statements = step.of(Run.UP)
+    back = {True: "the way back restores everything", False: "the way back does not restore everything", None: ""}
+    words = [f"{len(statements)} statements in {sum(one.milliseconds for one in statements):.0f} ms"]
+    words += [f"{lock.words} on {lock.table}" for one in statements for lock in one.taken if lock.blocks_writes]
+    words.append("it fails" if step.failure else back[step.reversible])
+    return Text(f"{dialect}: {step.revision.id}: {'; '.join(dict.fromkeys(filter(None, words)))}", style="dim")

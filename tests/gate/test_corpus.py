@@ -13,7 +13,6 @@ from tbcv.findings import Effect
 from tbcv.gate.hazards import judge
 from tbcv.gate.rehearsal import rehearse
 from tbcv.migrate.history import read_history
-from tbcv.migrate.location import read_environment
 from tbcv.settings import Settings
 from tests.conftest import ENGINES
 from tests.gate import corpus
@@ -25,8 +24,7 @@ ROWS = 350
 @pytest.mark.parametrize("dialect", ENGINES)
 async def test_effects_of_the_corpus(dialect: Literal["sqlite", "postgresql"], tmp_path: Path) -> None:
     """Each revision of the corpus is found to have its effects, and no others."""
-    cases = corpus.write(tmp_path / "migrations", dialect)
-    environment = read_environment(tmp_path / "migrations" / "alembic.ini")
+    environment, cases = corpus.write(tmp_path / "migrations", dialect)
     history = read_history(environment)
     revisions = tuple(history.revisions[name] for name in cases)
     async with ScratchDatabases(Settings.from_env()) as scratch:

@@ -68,7 +68,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class State:
+class PostgresState:
     """What the server says at one moment."""
 
     locks: frozenset[tuple[int, str]]
@@ -91,14 +91,14 @@ class PostgresEye:
         self._before: Mapping[int, Relation] | None = None
         self._taken: dict[tuple[int, str], int] = {}
 
-    def look(self, raw: DBAPIConnection) -> State:
+    def look(self, raw: DBAPIConnection) -> PostgresState:
         """Read the state."""
         if self._before is None:
             # Else the counters would stand still within a transaction.
             fetch(raw, "SELECT set_config(name, 'none', false) FROM pg_settings WHERE name = 'stats_fetch_consistency'")
         found: dict[str, Any] = json.loads(fetch(raw, _LOOK)[0][0])
         relations = {row[0]: Relation(*row[1:]) for row in found["relations"] or ()}
-        state = State(
+        state = PostgresState(
             frozenset((row[0], row[1]) for row in found["locks"] or ()),
             relations,
             {row[0]: tuple(row[1:]) for row in found["counters"] or ()},
@@ -119,12 +119,12 @@ class PostgresEye:
         begin(raw)
         return True
 
-    def forget(self, state: State) -> State:
+    def forget(self, state: PostgresState) -> PostgresState:
         """Return a state without locks."""
         self._taken.clear()
         return replace(state, locks=frozenset())
 
-    def describe(self, before: State, after: State, statement: Statement) -> Statement:
+    def describe(self, before: PostgresState, after: PostgresState, statement: Statement) -> Statement:
         """Return a statement with what it did to what was there before the run."""
         rewritten = self._rewritten(before, after)
         held = self._held(after, statement)
@@ -160,7 +160,7 @@ class PostgresEye:
         one = self._known.get(oid)
         return self._known.get(one.table) if one is not None and one.table else one
 
-    def _held(self, after: State, statement: Statement) -> tuple[HeldLock, ...]:
+    def _held(self, after: PostgresState, statement: Statement) -> tuple[HeldLock, ...]:
         found: dict[tuple[str, str], HeldLock] = {}
         for oid, mode in sorted(after.locks):
             table = self._table(oid)
@@ -172,7 +172,7 @@ class PostgresEye:
                 found[table.name, mode] = HeldLock(table.name, mode, since)
         return tuple(found.values())
 
-    def _work(self, before: State, after: State) -> tuple[Work, ...]:
+    def _work(self, before: PostgresState, after: PostgresState) -> tuple[Work, ...]:
         found = []
         for oid, relation in self._known.items():
             if oid not in after.counters or relation.kind not in "rmf":
@@ -186,7 +186,7 @@ class PostgresEye:
                 self._rows[relation.name] = max(rows + inserted - deleted, 0)
         return tuple(found)
 
-    def _rewritten(self, before: State, after: State) -> tuple[str, ...]:
+    def _rewritten(self, before: PostgresState, after: PostgresState) -> tuple[str, ...]:
         return tuple(
             relation.name
             for oid, relation in self._known.items()
@@ -198,7 +198,7 @@ class PostgresEye:
             and after.relations[oid].size > 0
         )
 
-    def _indexed(self, before: State, after: State) -> tuple[str, ...]:
+    def _indexed(self, before: PostgresState, after: PostgresState) -> tuple[str, ...]:
         """Return the tables of which an index was built; changing a type may keep the files of its indexes."""
         files = {one.file for one in before.relations.values()}
         built = {

@@ -17,7 +17,7 @@ _TABLES = (
 
 
 @dataclass(frozen=True)
-class State:
+class SqliteState:
     """What SQLite says at one moment.
 
     Attributes:
@@ -43,24 +43,24 @@ class SqliteEye:
         self._before: Mapping[str, int] | None = None
         self._told: set[str] = set()
 
-    def look(self, raw: DBAPIConnection) -> State:
+    def look(self, raw: DBAPIConnection) -> SqliteState:
         """Read the state."""
         roots = dict(fetch(raw, _TABLES))
         if self._before is None:
             self._before = roots
         moved = [name for name, root in roots.items() if self._before.get(name, root) != root]
         filled = [name for name in moved if fetch(raw, f"SELECT EXISTS (SELECT 1 FROM {_quoted(name)})")[0][0]]
-        return State(roots, frozenset(filled), fetch(raw, "SELECT total_changes()")[0][0])
+        return SqliteState(roots, frozenset(filled), fetch(raw, "SELECT total_changes()")[0][0])
 
     def enclose(self, raw: DBAPIConnection, statement: str) -> bool:  # noqa: ARG002
         """Leave a statement alone: SQLite has no locks on tables that could be looked at."""
         return False
 
-    def forget(self, state: State) -> State:
+    def forget(self, state: SqliteState) -> SqliteState:
         """Return the state: nothing of it ends with a transaction."""
         return state
 
-    def describe(self, before: State, after: State, statement: Statement) -> Statement:
+    def describe(self, before: SqliteState, after: SqliteState, statement: Statement) -> Statement:
         """Return a statement with what it did to what was there before the run."""
         anew = tuple(sorted(name for name in after.filled if name not in self._told and self._rows.get(name, 1)))
         self._told.update(anew)

@@ -101,7 +101,7 @@ class Watcher(Generic[S]):
             self._transaction += 1
             self._follow_by_hand(key, statement)
 
-    def failed(self, connection: Connection | None, statement: str, error: BaseException) -> None:
+    def failed(self, connection: Connection | None, error: BaseException) -> None:
         """Note a statement that was refused; what it did is undone."""
         if connection is None or connection.closed:
             return

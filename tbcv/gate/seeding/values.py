@@ -9,10 +9,13 @@ number always gives the same value.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
 from uuid import UUID, uuid5
 
 _SPACE = UUID("6f1c3a52-0d3f-4b0e-9a56-5c1d2e8f7a10")
@@ -157,47 +160,53 @@ def value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> 
     """
     if column.nullable and number % 7 == (column.place * 3) % 7:
         return None
-    if column.numbers and attempt and column.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT):
-        return _near(column, number, attempt)
-    match column.kind:
-        case Kind.INTEGER:
-            return _integer(column, number, unique=unique)
-        case Kind.NUMERIC:
-            return _numeric(column, number)
-        case Kind.FLOAT:
-            return number * 1.37 + 0.25
-        case Kind.BOOLEAN:
-            return number % 3 != 0
-        case Kind.TEXT:
-            return _text(column, number, attempt, unique=unique)
-        case Kind.ENUM:
-            return column.labels[number % len(column.labels)]
-        case Kind.ARRAY:
-            return _array(column, number)
-    return _special(column, number)
-
-
-def _special(column: SeedColumn, number: int) -> object:
+    if column.kind is Kind.TEXT:
+        return _text(column, number, attempt, unique=unique)
+    if column.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT):
+        if column.numbers and attempt:
+            return _near(column, number, attempt)
+        return _integer(column, number, unique=unique) if column.kind is Kind.INTEGER else _fraction(column, number)
     if column.texts and column.kind in (Kind.DATE, Kind.TIMESTAMP):
         return column.texts[number % len(column.texts)]
-    moment = _BEGIN + timedelta(minutes=37 * number, seconds=column.place)
-    match column.kind:
-        case Kind.DATE:
-            return moment.date().isoformat()
-        case Kind.TIME:
-            return moment.time().isoformat()
-        case Kind.TIMESTAMP:
-            return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
-        case Kind.INTERVAL:
-            return f"{number} minutes"
-        case Kind.UUID:
-            return str(uuid5(_SPACE, f"{column.name} {number}"))
-        case Kind.JSON:
-            return _json(number)
-        case Kind.BYTES:
-            return f"\\x{number:08x}"
+    return _MAKERS[column.kind](column, number)
+
+
+def _moment(column: SeedColumn, number: int) -> datetime:
+    return _BEGIN + timedelta(minutes=37 * number, seconds=column.place)
+
+
+def _other(column: SeedColumn, number: int) -> str | None:
     pattern = next((one for name, one in _OTHERS.items() if column.base.startswith(name)), None)
     return pattern.format(number // 250 % 250, number % 250) if pattern else None
+
+
+def _json(_column: SeedColumn, number: int) -> object:
+    if number % 5 == 2:
+        return {"a": number, "tags": ["x", "漢字"], "nested": {"b": None}}
+    return {"a": number}
+
+
+def _array(column: SeedColumn, number: int) -> object:
+    element = column.base.removesuffix("[]")
+    if column.labels:
+        return [column.labels[number % len(column.labels)]]
+    inner = SeedColumn(column.name, column.place, element, kind_of(element), element, nullable=False)
+    return [value_of(inner, number, 0, unique=False), value_of(inner, number + 1, 0, unique=False)]
+
+
+_MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
+    Kind.BOOLEAN: lambda _, number: number % 3 != 0,
+    Kind.DATE: lambda column, number: _moment(column, number).date().isoformat(),
+    Kind.TIME: lambda column, number: _moment(column, number).time().isoformat(),
+    Kind.TIMESTAMP: lambda column, number: _moment(column, number).replace(tzinfo=None).isoformat(" ", "microseconds"),
+    Kind.INTERVAL: lambda _, number: f"{number} minutes",
+    Kind.UUID: lambda column, number: str(uuid5(_SPACE, f"{column.name} {number}")),
+    Kind.JSON: _json,
+    Kind.BYTES: lambda _, number: f"\\x{number:08x}",
+    Kind.ENUM: lambda column, number: column.labels[number % len(column.labels)],
+    Kind.ARRAY: _array,
+    Kind.OTHER: _other,
+}
 
 
 def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
@@ -211,7 +220,9 @@ def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
     return 1 + number % 97
 
 
-def _numeric(column: SeedColumn, number: int) -> str:
+def _fraction(column: SeedColumn, number: int) -> object:
+    if column.kind is Kind.FLOAT:
+        return number * 1.37 + 0.25
     precision, scale = (*column.limits, 0)[:2] if column.limits else (12, 4)
     if number % 50 == 11 and column.limits:
         return "9" * (precision - scale) + ("." + "9" * scale if scale else "")
@@ -250,29 +261,35 @@ def _is_prose(column: SeedColumn) -> bool:
 
 def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
     """Return a text such as the name of its column promises."""
-    words = column.words
-    default = re.match(r"'([^']*)'", column.default)
-    if words & {"email", "mail"}:
-        return f"user{number}@example.com"
-    if column.limits in ((36,), (32,)) and ("id" in words or "uuid" in words):
+    if column.limits in ((36,), (32,)) and column.words & {"id", "uuid", "guid"}:
         made = uuid5(_SPACE, f"{column.name} {number}")
         return str(made) if column.limits == (36,) else made.hex
-    if words & {"url", "uri"}:
-        return f"https://example.com/{number}"
-    if unique or words & _UNIQUE_NAMES:
-        script = f" {_SCRIPTS[number % len(_SCRIPTS)]}" if number % 9 == 4 and "name" in words else ""
-        return f"{column.name}-{number}{script}"
-    if words & _NUMERIC_NAMES:
-        return str(1 + number % 97)
-    if words & _JSON_NAMES:
-        return f'{{"a": {number}}}'
-    if words & _TIME_NAMES:
-        return (_BEGIN + timedelta(minutes=number)).replace(tzinfo=None).isoformat(" ")
-    if words & _FLAG_NAMES:
-        return "true" if number % 2 else "false"
-    if default and default[1] and number % 3:
+    # The first ones differ from number to number.
+    for words, maker in _NAMED[:3] if unique else _NAMED:
+        if column.words & words:
+            return maker(column, number)
+    if unique:
+        return f"{column.name}-{number}"
+    default = re.match(r"'([^']+)'", column.default)
+    if default and number % 3:
         return default[1]
     return _SCRIPTS[number % len(_SCRIPTS)] if number % 9 == 4 else _WORDS[number % len(_WORDS)]
+
+
+def _name(column: SeedColumn, number: int) -> str:
+    script = f" {_SCRIPTS[number % len(_SCRIPTS)]}" if number % 9 == 4 and "name" in column.words else ""
+    return f"{column.name}-{number}{script}"
+
+
+_NAMED: Final[tuple[tuple[AbstractSet[str], Callable[[SeedColumn, int], str]], ...]] = (
+    ({"email", "mail"}, lambda _, number: f"user{number}@example.com"),
+    ({"url", "uri"}, lambda _, number: f"https://example.com/{number}"),
+    (_UNIQUE_NAMES, _name),
+    (_NUMERIC_NAMES, lambda _, number: str(1 + number % 97)),
+    (_JSON_NAMES, lambda _, number: f'{{"a": {number}}}'),
+    (_TIME_NAMES, lambda _, number: (_BEGIN + timedelta(minutes=number)).replace(tzinfo=None).isoformat(" ")),
+    (_FLAG_NAMES, lambda _, number: "true" if number % 2 else "false"),
+)
 
 
 def _fitted(text: str, number: int, limit: int) -> str:
@@ -309,17 +326,3 @@ def _shaped(number: int, limit: int) -> str:
         str(uuid5(_SPACE, str(number))),
     )
     return shapes[number % len(shapes)][:limit]
-
-
-def _json(number: int) -> object:
-    if number % 5 == 2:
-        return {"a": number, "tags": ["x", "漢字"], "nested": {"b": None}}
-    return {"a": number}
-
-
-def _array(column: SeedColumn, number: int) -> object:
-    element = column.base.removesuffix("[]")
-    if column.labels:
-        return [column.labels[number % len(column.labels)]]
-    inner = SeedColumn(column.name, column.place, element, kind_of(element), element, nullable=False)
-    return [value_of(inner, number, 0, unique=False), value_of(inner, number + 1, 0, unique=False)]

@@ -1,0 +1,130 @@
+"""What came of a rehearsal, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tbcv.engine.scratch import Dialect
+from tbcv.findings import Location
+from tbcv.gate.contents import RowsLost
+from tbcv.gate.observers.observed import Run, Statement
+from tbcv.gate.seed import Seeded
+from tbcv.gate.upkeep import Upkeep
+from tbcv.migrate.history import Revision
+from tbcv.migrate.snapshot import Difference
+
+_SAME = Difference((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that did not come to its end.
+
+    Attributes:
+        message: Why, in the words of whoever refused.
+        code: The SQLSTATE, where there is one.
+        statement: The SQL; empty where no statement was refused.
+        location: The line of the revision.
+        kind: The name of what was raised.
+        needs_rows: Whether it fails only where there are rows.
+    """
+
+    message: str
+    code: str
+    statement: str
+    location: Location
+    kind: str
+    needs_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """What the way down left.
+
+    Attributes:
+        failure: Why it did not come to its end.
+        schema: How the schema after it differs from that before the upgrade.
+        rows: How the rows differ, in words.
+    """
+
+    failure: Failure | None = None
+    schema: Difference = _SAME
+    rows: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether everything is as it was."""
+        return self.failure is None and not self.schema and not self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How the second upgrade differs from the first.
+
+    Attributes:
+        failure: Why it did not come to its end.
+        schema: How the schema differs.
+        counts: The tables that have another number of rows.
+        rows: The tables whose rows differ.
+        statements: Whether other statements were executed.
+    """
+
+    failure: Failure | None = None
+    schema: Difference = _SAME
+    counts: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    statements: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepRehearsal:
+    """One revision, rehearsed.
+
+    Attributes:
+        revision: Which.
+        seeded: What the database was filled with.
+        statements: What was executed on the way up, down, and up again, in order.
+        losses: What the upgrade lost.
+        dangling: References that point at nothing since the upgrade.
+        failure: Why the upgrade did not come to its end.
+        way_back: What the downgrade left; None where it could not be tried.
+        again: The second upgrade; None where it could not be tried.
+        schema: What the upgrade changed.
+        types: Columns that have another type since, as table, column, old and new.
+        upkeep: Indexes and privileges before and after.
+    """
+
+    revision: Revision
+    seeded: Seeded
+    statements: tuple[Statement, ...] = ()
+    losses: tuple[RowsLost, ...] = ()
+    dangling: tuple[str, ...] = ()
+    failure: Failure | None = None
+    way_back: Return | None = None
+    again: Repetition | None = None
+    schema: Difference = _SAME
+    types: tuple[tuple[str, str, str, str], ...] = ()
+    upkeep: tuple[Upkeep, Upkeep] | None = None
+
+    @property
+    def reversible(self) -> bool | None:
+        """Whether the downgrade restores schema and rows; None where it could not be tried."""
+        return None if self.way_back is None else bool(self.way_back)
+
+    def of(self, run: Run) -> tuple[Statement, ...]:
+        """Return the statements of one run."""
+        return tuple(one for one in self.statements if one.run is run)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """All new revisions on one engine.
+
+    Attributes:
+        dialect: The engine.
+        steps: A step per revision that could be tried, in order.
+        untried: Revisions that could not, since one before them fails.
+    """
+
+    dialect: Dialect
+    steps: tuple[StepRehearsal, ...]
+    untried: tuple[Revision, ...] = ()

@@ -1,0 +1,121 @@
+"""Scratch databases are filled with rows that their constraints admit, the same ones each time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from sqlalchemy import text
+
+from tbcv.engine.engines import migration_engine
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.gate.contents import Contents, read_contents
+from tbcv.gate.seed import seed
+from tbcv.settings import Settings
+from tests.conftest import ENGINES
+
+Dialect = Literal["sqlite", "postgresql"]
+
+BOTH = (
+    "CREATE TABLE teams (id integer PRIMARY KEY, name varchar(30) NOT NULL UNIQUE, lead integer REFERENCES teams (id))",
+    "CREATE TABLE rooms (floor integer NOT NULL, door integer NOT NULL, seats smallint CHECK (seats BETWEEN 2 AND 9),"
+    " PRIMARY KEY (floor, door))",
+    "CREATE TABLE people (id integer PRIMARY KEY, email varchar(50) NOT NULL UNIQUE, nick varchar(3) UNIQUE,"
+    " team_id integer NOT NULL REFERENCES teams (id), floor integer, door integer, state varchar(9) NOT NULL,"
+    " born date, seen timestamp, pay numeric(8, 2), share float, active boolean NOT NULL, story text,"
+    " CHECK (state IN ('new', 'it''s')), CHECK (pay > 0 AND length(nick) < 4),"
+    " FOREIGN KEY (floor, door) REFERENCES rooms (floor, door))",
+    "CREATE TABLE memberships (person_id integer NOT NULL REFERENCES people (id), team_id integer NOT NULL"
+    " REFERENCES teams (id), PRIMARY KEY (person_id, team_id))",
+    'CREATE TABLE "Odd Name" ("select" integer PRIMARY KEY, "a b" text)',
+    "CREATE TABLE impossible (id integer PRIMARY KEY, a integer NOT NULL CHECK (a < 0 AND a > 0))",
+)
+POSTGRESQL = (
+    "CREATE TYPE mood AS ENUM ('good', 'bad')",
+    "CREATE DOMAIN percent AS integer CHECK (value BETWEEN 0 AND 100)",
+    "CREATE TABLE kinds (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, m mood NOT NULL, ms mood[] NOT NULL,"
+    " doc jsonb NOT NULL, doc2 json, tags text[], at timestamptz NOT NULL, t time, i interval, u uuid NOT NULL, b bytea,"
+    " net inet, span int4range, p percent, c char(4), twice integer GENERATED ALWAYS AS (p * 2) STORED,"
+    " words tsvector, EXCLUDE USING gist (span WITH &&))",
+    "CREATE TABLE logs (id integer, day date NOT NULL) PARTITION BY RANGE (day)",
+    "CREATE TABLE logs_2020 PARTITION OF logs FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
+    "CREATE TABLE one (id serial PRIMARY KEY, other integer NOT NULL)",
+    "CREATE TABLE two (id serial PRIMARY KEY, one_id integer NOT NULL REFERENCES one (id))",
+    "ALTER TABLE one ADD FOREIGN KEY (other) REFERENCES two (id)",
+)
+ROWS = 150
+
+
+async def made(scratch: ScratchDatabases, address: DatabaseURL) -> tuple[dict[str, int], Contents]:
+    """Create the tables, fill them, and return how many rows each has, and the rows."""
+    engine = migration_engine(address)
+    try:
+        async with engine.begin() as connection:
+            for statement in (*BOTH, *(POSTGRESQL if address.dialect == "postgresql" else ())):
+                await connection.execute(text(statement))
+            await connection.execute(text("INSERT INTO teams (id, name) VALUES (70000, 'from the history')"))
+        seeded = await seed(address, ROWS)
+        async with engine.connect() as connection:
+            contents = await connection.run_sync(read_contents)
+    finally:
+        await engine.dispose()
+    assert set(seeded.unfilled) >= {name for name, count in seeded.rows.items() if count == 0}
+    return {name.strip('"'): count for name, count in seeded.rows.items()}, contents
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_filled(dialect: Dialect) -> None:
+    """Every table that can be filled is, with NULLs, other scripts and full lengths; the impossible is left empty."""
+    async with ScratchDatabases(Settings.from_env()) as scratch:
+        async with scratch.database(dialect) as address:
+            counts, contents = await made(scratch, address)
+        async with scratch.database(dialect) as address:
+            _, same = await made(scratch, address)
+    assert counts.pop("impossible") == 0
+    # Two tables that need each other's rows before their own cannot be filled one after the other.
+    circle = {counts.pop(name, 0) for name in ("one", "two")}
+    assert circle <= {0, ROWS}
+    assert min(counts.values()) >= ROWS // 2, counts
+    assert {name: table.rows for name, table in contents.items()} == {name: table.rows for name, table in same.items()}
+    people = contents["people"]
+    assert set(people.present("state")) == {"new", "it's"}
+    assert people.present("pay").total() < len(people.rows)
+    assert max(len(value) for value in people.present("story")) > 1000
+    assert any(not value.isascii() for value in people.present("story"))
+    assert contents["teams"].present("lead")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_constraints_hold(dialect: Dialect) -> None:
+    """No row contradicts a foreign key, though none is checked while rows are inserted."""
+    async with ScratchDatabases(Settings.from_env()) as scratch, scratch.database(dialect) as address:
+        _, contents = await made(scratch, address)
+    teams = set(contents["teams"].values("id"))
+    assert set(contents["people"].values("team_id")) <= teams
+    assert {value for value in contents["teams"].values("lead") if value is not None} <= teams
+    rooms = set(zip(contents["rooms"].values("floor"), contents["rooms"].values("door"), strict=True))
+    used = set(zip(contents["people"].values("floor"), contents["people"].values("door"), strict=True))
+    assert {pair for pair in used if None not in pair} <= rooms
+    assert len(used) > 10
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
+    """A table that the history has filled is left as it is, and what looks like a reference refers to it."""
+    async with ScratchDatabases(Settings.from_env()) as scratch, scratch.database(dialect) as address:
+        engine = migration_engine(address)
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE shops (id integer PRIMARY KEY, city text)"))
+            await connection.execute(text("CREATE TABLE visits (id integer PRIMARY KEY, shop_id integer)"))
+            for number in range(25):
+                await connection.execute(text(f"INSERT INTO shops VALUES ({number + 1000}, 'Rome')"))
+        await seed(address, ROWS)
+        async with engine.connect() as connection:
+            contents = await connection.run_sync(read_contents)
+        await engine.dispose()
+    assert set(contents["shops"].values("city")) == {"Rome"}
+    assert {value for value in contents["visits"].values("shop_id") if value} <= set(contents["shops"].values("id"))

@@ -1,0 +1,119 @@
+"""Any env.py can be rehearsed, and none of them reaches a database other than the scratch database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.errors import ConfigurationError, UpgradeFailedError
+from tbcv.gate.hazards import judge
+from tbcv.gate.rehearsal import Rehearsal, rehearse
+from tbcv.migrate.history import read_history
+from tbcv.migrate.location import own_environment
+from tbcv.settings import Settings
+from tests.conftest import ENGINES
+from tests.gate import corpus
+
+Dialect = Literal["sqlite", "postgresql"]
+
+SYNCHRONOUS = """
+from logging.config import fileConfig
+
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+fileConfig(context.config.config_file_name)
+engine = engine_from_config(context.config.get_section("alembic"), prefix="sqlalchemy.", poolclass=pool.NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+GIVEN = """
+from alembic import context
+from sqlalchemy import create_engine
+
+engine = context.config.attributes.get("connection") or create_engine(context.config.get_main_option("sqlalchemy.url"))
+with engine.connect() as connection:
+    context.configure(connection=connection, render_as_batch=True, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+OWN_DATABASE = """
+import asyncio
+
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def migrate(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    engine = create_async_engine("{url}")
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+async def rehearsed(directory: Path, dialect: Dialect, env: str, base: str = corpus.BASE) -> Rehearsal:
+    """Rehearse one revision through an env.py."""
+    texts = {"start": base, "new": corpus.revision("new", 'op.drop_column("customers", "bio")')}
+    environment = corpus.environment(directory / "migrations", texts, env)
+    revision = read_history(environment).revisions["new"]
+    async with ScratchDatabases(Settings.from_env()) as scratch:
+        return await rehearse(environment, scratch, dialect, (revision,), rows=60)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize("env", [SYNCHRONOUS, GIVEN], ids=["synchronous", "given"])
+async def test_synchronous(dialect: Dialect, env: str, tmp_path: Path) -> None:
+    """An env.py that knows nothing of asyncio is run, with whichever driver there is."""
+    found = judge(await rehearsed(tmp_path, dialect, env))
+    assert {"data-loss", "irreversible"} == {one.code for one in found}
+
+
+@pytest.mark.anyio
+async def test_database_of_its_own(tmp_path: Path) -> None:
+    """An env.py that names its own database gets the scratch database instead."""
+    elsewhere = tmp_path / "production.db"
+    found = judge(await rehearsed(tmp_path, "sqlite", OWN_DATABASE.format(url=f"sqlite+aiosqlite:///{elsewhere}")))
+    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert not elsewhere.exists()
+
+
+@pytest.mark.anyio
+async def test_another_engine(tmp_path: Path) -> None:
+    """An env.py that goes to an engine of another kind is refused before it gets there."""
+    env = OWN_DATABASE.format(url="postgresql+asyncpg://nobody@127.0.0.1:1/production")
+    with pytest.raises(ConfigurationError, match="env.py connects to postgresql"):
+        await rehearsed(tmp_path, "sqlite", env)
+
+
+@pytest.mark.anyio
+async def test_broken_history(tmp_path: Path) -> None:
+    """A history that does not run to the parent is an error that says why, and no finding about the new revision."""
+    broken = corpus.BASE.replace("def upgrade():", "def upgrade():\n    raise ValueError('no such luck')", 1)
+    with pytest.raises(UpgradeFailedError, match="no such luck"):
+        await rehearsed(tmp_path, "sqlite", corpus.ENVIRONMENT, broken)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_own_revisions(dialect: Dialect) -> None:
+    """The last revisions of this application are reversible on both engines, one after the other."""
+    environment = own_environment()
+    revisions = read_history(environment).ordered()[-2:]
+    async with ScratchDatabases(Settings.from_env()) as scratch:
+        rehearsal = await rehearse(environment, scratch, dialect, revisions, rows=60)
+    assert [step.revision.id for step in rehearsal.steps] == [one.id for one in revisions]
+    assert all(step.reversible for step in rehearsal.steps)
+    assert not [one for one in judge(rehearsal) if "irreversible" in one.effects or "fails" in one.effects]
