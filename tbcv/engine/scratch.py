@@ -74,7 +74,7 @@ class ScratchDatabases:
         """Create a database with the contents of another scratch database, and drop it afterwards.
 
         Args:
-            original: One that `database` or `copy` gave, to which nobody is connected.
+            original: One that `database` or `copy` gave; whoever is still connected to it is thrown out.
         """
         path = original.sqlite_path
         if path is not None:
@@ -85,7 +85,11 @@ class ScratchDatabases:
                 yield address
             return
         server = await self._postgres()
-        async with self._created(server, f" TEMPLATE {original.url.database}") as address:
+        # Whoever has forgotten to close a connection to it would make the server refuse.
+        name = original.url.database
+        others = f"FROM pg_stat_activity WHERE datname = '{name}'"
+        await _administer(server, f"SELECT pg_terminate_backend(pid) {others}")
+        async with self._created(server, f" TEMPLATE {name}") as address:
             yield address
 
     @asynccontextmanager

@@ -63,9 +63,12 @@ asyncio.run(main())
 """
 
 
+DOWN = 'op.add_column("customers", sa.Column("bio", sa.Text()))'
+
+
 async def rehearsed(directory: Path, dialect: Dialect, env: str, base: str = corpus.BASE) -> Rehearsal:
     """Rehearse one revision through an env.py."""
-    texts = {"start": base, "new": corpus.revision("new", 'op.drop_column("customers", "bio")')}
+    texts = {"start": base, "new": corpus.revision("new", 'op.drop_column("customers", "bio")', DOWN)}
     environment = corpus.environment(directory / "migrations", texts, env)
     revision = read_history(environment).revisions["new"]
     async with ScratchDatabases(Settings.from_env()) as scratch:
@@ -94,7 +97,7 @@ async def test_database_of_its_own(tmp_path: Path) -> None:
 async def test_another_engine(tmp_path: Path) -> None:
     """An env.py that goes to an engine of another kind is refused before it gets there."""
     env = OWN_DATABASE.format(url="postgresql+asyncpg://nobody@127.0.0.1:1/production")
-    with pytest.raises(ConfigurationError, match="env.py connects to postgresql"):
+    with pytest.raises(ConfigurationError, match=r"env\.py connects to postgresql"):
         await rehearsed(tmp_path, "sqlite", env)
 
 
