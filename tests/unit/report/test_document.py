@@ -39,6 +39,8 @@ def test_status() -> None:
         "heads": ["b2"],
         "pending": ["b2"],
         "unknown": [],
+        "above": [],
+        "blocking": [],
     }
 
 
