@@ -39,6 +39,8 @@ def test_status() -> None:
         "heads": ["b2"],
         "pending": ["b2"],
         "unknown": [],
+        "above": [],
+        "blocking": [],
     }
 
 
@@ -126,5 +128,9 @@ def test_findings() -> None:
         "revision": "a1",
         "file": "a1.py",
         "line": 7,
+        "dialect": None,
+        "effects": [],
+        "evidence": None,
+        "depends_on": None,
     }
     assert document.finding(replace(finding, location=None))["file"] is None
