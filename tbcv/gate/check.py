@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
-from tbcv.errors import ConfigurationError, UpgradeFailedError
 from tbcv.findings import Finding, Severity
 from tbcv.gate.base import Base, opened_base
-from tbcv.gate.compatibility import Compatibility, Models, check_compatibility, combined_order
+from tbcv.gate.compatibility import Compatibility, Models, combined_order
 from tbcv.gate.drift import Drift, ModelSource, check_drift
 from tbcv.gate.files import RevisionFiles, in_order, read_files
-from tbcv.gate.hazards import judge
 from tbcv.gate.history import check_history, check_lines, check_released
-from tbcv.gate.rehearsal import Rehearsal, rehearse
-from tbcv.gate.templates import Place, Templates
+from tbcv.gate.rehearsal import Rehearsal
+from tbcv.gate.templates import Templates
+from tbcv.gate.trial import Attempt, Outcome, Part, together
 from tbcv.gate.waivers import Waived, apply_waivers
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.ledger import ledger_path
@@ -29,25 +29,6 @@ from tbcv.migrate.location import AlembicEnvironment
 
 FAILURES = ("fails", "fails-on-existing-data")
 _BROKEN = {"revision-unreadable", "revision-twice", "parent-missing", "history-circular"}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One check of a run.
-
-    Attributes:
-        name: What it looks at.
-        seconds: How long it took.
-        findings: How many it found, waived ones included.
-        skipped: Why it did not run; empty where it did.
-        proves: Whether findings may be missing where it did not run.
-    """
-
-    name: str
-    seconds: float = 0.0
-    findings: int = 0
-    skipped: str = ""
-    proves: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +48,7 @@ class Verdict:
         compatibilities: What they mean for the releases before and after, per engine.
         deploy_order: What to do in which order, in a sentence; empty where nothing is new.
         notes: What else a reader should know.
+        seconds: How long all of it took; parts run side by side.
     """
 
     base: Base
@@ -81,6 +63,7 @@ class Verdict:
     compatibilities: tuple[Compatibility, ...] = ()
     deploy_order: str = ""
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -91,11 +74,6 @@ class Verdict:
     def passed(self) -> bool:
         """Whether nothing blocks."""
         return not self.blocking
-
-    @property
-    def seconds(self) -> float:
-        """How long all of it took."""
-        return sum(one.seconds for one in self.parts)
 
     @property
     def conclusion(self) -> str:
@@ -176,14 +154,13 @@ class _Gate:
         self._findings: list[Finding] = []
         self._parts: list[Part] = []
         self._notes: list[str] = []
+        self._since = time.monotonic()
 
     async def verdict(self) -> Verdict:
         new = self._base.new(self._files)
         history = self._look_at_files()
         drifts = await self._look_for_drift(history) if history else ()
-        rehearsals = [one for dialect in self._tried(history, new) if (one := await self._rehearse(dialect, new))]
-        compatibilities = [await self._compare(one.dialect, new) for one in rehearsals]
-        self._forget_repeated_failures()
+        rehearsals, compatibilities = await self._try(history, new, drifts)
         complete = history is not None and not any(one.skipped for one in self._parts if one.proves)
         with self._part("waivers") as wrong:
             judged = apply_waivers(self._findings, new, today=self._change.today, complete=complete)
@@ -197,10 +174,11 @@ class _Gate:
             judged.waived,
             tuple(self._parts),
             drifts,
-            tuple(rehearsals),
-            tuple(compatibilities),
-            combined_order(compatibilities) if new else "",
+            rehearsals,
+            compatibilities,
+            combined_order(compatibilities) if compatibilities else "",
             tuple(self._notes),
+            time.monotonic() - self._since,
         )
 
     def _look_at_files(self) -> History | None:
@@ -233,55 +211,37 @@ class _Gate:
                 found.extend(drifts[-1].findings)
         return tuple(drifts)
 
-    def _tried(self, history: History | None, new: tuple[Revision, ...]) -> tuple[Dialect, ...]:
-        """Return the engines on which new revisions are to be tried."""
-        if history is None:
-            self._skip("rehearsal", "the history is broken")
-        elif not new:
-            self._skip("rehearsal", "there is no new revision", proves=False)
-        return self._change.dialects if history is not None and new else ()
+    async def _try(
+        self, history: History | None, new: tuple[Revision, ...], drifts: tuple[Drift, ...]
+    ) -> tuple[tuple[Rehearsal, ...], tuple[Compatibility, ...]]:
+        """Try the new revisions on every engine, as far as those before them run there."""
+        if history is None or not new:
+            why = "there is no new revision" if history else "the history is broken"
+            self._skip("rehearsal", why, proves=history is None)
+            return (), ()
+        released = tuple(one for one in self._files.revisions if one in self._base.released)
+        attempt = Attempt(self._templates, released, new, self._models, self._change.rows)
+        self._progress("rehearsal and compatibility")
+        rehearsed, compared = await together(attempt.rehearsal, attempt.compatibility, self._change.dialects)
+        outcomes: list[Outcome[Any]] = [*rehearsed, *compared]
+        for outcome in outcomes:
+            self._parts.append(outcome.part)
+            self._findings += outcome.findings
+            self._notes += outcome.notes
+        self._require_some(outcomes, {one.dialect for one in drifts if one.schema is None})
+        self._forget_repeated_failures()
+        return (
+            tuple(one.result for one in rehearsed if one.result is not None),
+            tuple(one.result for one in compared if one.result is not None),
+        )
 
-    async def _rehearse(self, dialect: Dialect, new: tuple[Revision, ...]) -> Rehearsal | None:
-        """Run the new revisions; returns nothing where those before them do not run."""
-        with self._part(f"rehearsal on {dialect}") as found:
-            try:
-                start = await self._released(dialect)
-                rehearsal = await rehearse(
-                    self._change.environment, self._change.scratch, dialect, new, rows=self._change.rows, start=start
-                )
-            except (UpgradeFailedError, ConfigurationError) as error:
-                if self._change.required:
-                    raise
-                why = error.message
-            else:
-                found.extend(judge(rehearsal))
-                return rehearsal
-        self._parts[-1] = replace(self._parts[-1], skipped=why)
-        return None
-
-    async def _compare(self, dialect: Dialect, new: tuple[Revision, ...]) -> Compatibility:
-        """Find out whether the releases before and after can run on each other's schemas."""
-        models = self._models
-        with self._part(f"compatibility on {dialect}") as found:
-            change, start = self._change, await self._released(dialect)
-            try:
-                result = await check_compatibility(
-                    change.environment, change.scratch, dialect, new, models=models, start=start
-                )
-            except ConfigurationError as error:
-                if models is None:
-                    raise
-                # A base whose models cannot be imported here is judged by its schema.
-                self._notes.append(f"compatibility on {dialect} is judged by the schema: {error.message}")
-                result = await check_compatibility(
-                    change.environment, change.scratch, dialect, new, models=None, start=start
-                )
-            found.extend(result.findings)
-        return result
-
-    async def _released(self, dialect: Dialect) -> Place:
-        released = [one for one in self._files.revisions if one in self._base.released]
-        return await self._templates.template(dialect, *released)
+    def _require_some(self, outcomes: Sequence[Outcome[Any]], failing: set[Dialect]) -> None:
+        """Raise what kept the revisions from being tried, unless it is a finding already or another engine did."""
+        errors = [(one.dialect, one.error) for one in outcomes if one.error is not None]
+        tried = len(errors) < len(outcomes)
+        for dialect, error in errors:
+            if dialect not in failing and (self._change.required or not tried):
+                raise error
 
     @property
     def _models(self) -> Models | None:

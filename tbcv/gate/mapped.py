@@ -51,7 +51,7 @@ Answers = dict[tuple[str, ...], dict[str, Any]]
 
 
 class MappedClasses:
-    """Two processes that exercise the models of two releases; an async context manager.
+    """The processes that exercise the models of two releases; an async context manager.
 
     Args:
         models: Where they are.
@@ -64,21 +64,22 @@ class MappedClasses:
         self._models = models
         self._stack = AsyncExitStack()
         self._old: _Release
-        self._new: _Release
+        self._new: _Release | None = None
 
     async def __aenter__(self) -> Self:
-        try:
-            self._old = await self._stack.enter_async_context(_Release(self._models.base, self._models.old))
-            self._new = await self._stack.enter_async_context(_Release(self._models.base, self._models.new))
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        self._old = await self._stack.enter_async_context(_Release(self._models.base, self._models.old))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def _next(self) -> _Release:
+        """Return the new release, which is only asked where the old one does not get along."""
+        if self._new is None:
+            self._new = await self._stack.enter_async_context(_Release(self._models.base, self._models.new))
+        return self._new
 
     async def plant(self, address: DatabaseURL) -> None:
         """Let the old classes leave rows in a database: what a revision makes of them, they have to read."""
@@ -101,8 +102,9 @@ class MappedClasses:
             await self._old.exercise(stretch.after.address) if any(map(_about_values, failed.values())) else ({}, {})
         )
         old = _clashes(failed, others)
-        worked, rows = await self._new.exercise(stretch.after.address)
-        answers, _ = await self._new.exercise(stretch.before.address, rows)
+        release = await self._next()
+        worked, rows = await release.exercise(stretch.after.address)
+        answers, _ = await release.exercise(stretch.before.address, rows)
         # What the new classes still lack after this revision comes with a later one.
         failed = {
             step: one

@@ -52,6 +52,7 @@ class Templates:
         self._stages: dict[Dialect, Stage] = {}
         self._made: dict[tuple[Dialect, frozenset[str]], Place] = {}
         self._stack = AsyncExitStack()
+        self._one_at_a_time = anyio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,8 +71,9 @@ class Templates:
             ConfigurationError: The environment does not connect to such an engine.
         """
         wanted = frozenset(ancestors(self._revisions, ids))
-        if (dialect, wanted) not in self._made:
-            self._made[dialect, wanted] = await self._make(dialect, wanted)
+        async with self._one_at_a_time:
+            if (dialect, wanted) not in self._made:
+                self._made[dialect, wanted] = await self._make(dialect, wanted)
         return self._made[dialect, wanted]
 
     @asynccontextmanager

@@ -128,5 +128,9 @@ def test_findings() -> None:
         "revision": "a1",
         "file": "a1.py",
         "line": 7,
+        "dialect": None,
+        "effects": [],
+        "evidence": None,
+        "depends_on": None,
     }
     assert document.finding(replace(finding, location=None))["file"] is None
