@@ -34,13 +34,13 @@ run: $(VENV)/run.stamp ## Migrate the database, then serve the API on HOST:PORT
 	$(BIN)/python main.py --mode api --host $(HOST) --port $(PORT)
 
 test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 test-fast: $(VENV)/dev.stamp ## Run the unit tests only, which touch no database
 	$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
 test-faults: $(VENV)/dev.stamp ## Kill, race and corrupt at every point, not at some, and print what was found
-	TBCV_FAULTS=all $(BIN)/python -m pytest -q -n $(JOBS) tests/faults $(ARGS)
+	TBCV_FAULTS=all $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/faults $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, format and types
 	$(BIN)/python -m ruff check . .ci/wheel-check

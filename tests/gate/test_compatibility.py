@@ -187,26 +187,39 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory, postgres_admin_url: str) -> dict[Dialect, Compatibility]:
-    """Check every case on both engines: one chain per engine, with a table and a revision for each case."""
-    found: dict[Dialect, Compatibility] = {}
-    settings = Settings.from_env(scratch_database_url=postgres_admin_url)
+class Checked(dict[Dialect, Compatibility]):
+    """Every case, checked on an engine when that is asked for: one chain, with a table and a revision for each case.
 
-    async def check(dialect: Dialect) -> None:
+    Args:
+        directory: Where the chains are written.
+        server: The PostgreSQL server for scratch databases.
+    """
+
+    def __init__(self, directory: Path, server: str) -> None:
+        super().__init__()
+        self._directory = directory
+        self._settings = Settings.from_env(scratch_database_url=server)
+
+    def __missing__(self, dialect: Dialect) -> Compatibility:
+        self[dialect] = anyio.run(self._check, dialect)
+        return self[dialect]
+
+    async def _check(self, dialect: Dialect) -> Compatibility:
         cases = {name: case for name, case in CASES.items() if dialect in case.only}
         first = 'op.create_table("owners", sa.Column("id", sa.Integer(), primary_key=True))\n'
         first += "".join(TABLE.format(name=name) for name in cases)
         second = "".join(f"{case.before}\n".replace("@", name) for name, case in cases.items() if case.before)
         ups = [case.upgrade.replace("@", name) for name, case in cases.items()]
-        chain = environment(tmp_path_factory.mktemp(dialect), first, second, *ups)
-        async with ScratchDatabases(settings) as scratch:
+        chain = environment(self._directory / dialect, first, second, *ups)
+        async with ScratchDatabases(self._settings) as scratch:
             revisions = read_history(chain).ordered()[2:]
-            found[dialect] = await check_compatibility(chain, scratch, dialect, revisions, models=None)
+            return await check_compatibility(chain, scratch, dialect, revisions, models=None)
 
-    for dialect in BOTH:
-        anyio.run(check, dialect)
-    return found
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory, postgres_admin_url: str) -> Checked:
+    """Return what the check says of every case."""
+    return Checked(tmp_path_factory.mktemp("compatibility"), postgres_admin_url)
 
 
 def verdicts(found: Compatibility, dialect: Dialect) -> dict[str, Verdict]:
@@ -217,9 +230,15 @@ def verdicts(found: Compatibility, dialect: Dialect) -> dict[str, Verdict]:
 
 
 @pytest.mark.parametrize(
-    ("name", "dialect"), [(name, dialect) for name, case in CASES.items() for dialect in case.only]
+    ("name", "dialect"),
+    [
+        # All of one engine in one process, which checks them together.
+        pytest.param(name, dialect, marks=pytest.mark.xdist_group(f"compatibility-{dialect}"))
+        for name, case in CASES.items()
+        for dialect in case.only
+    ],
 )
-def test_verdict(checked: dict[Dialect, Compatibility], name: str, dialect: Dialect) -> None:
+def test_verdict(checked: Checked, name: str, dialect: Dialect) -> None:
     """A revision is additive exactly if the statements of the release before it still work."""
     found = checked[dialect]
     case = CASES[name]
