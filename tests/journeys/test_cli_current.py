@@ -25,6 +25,8 @@ def test_from_empty_to_head(tbcv: CommandLine) -> None:
         "heads",
         "pending",
         "unknown",
+        "above",
+        "blocking",
     }
     assert (empty["kind"], empty["state"], empty["current"]) == ("current", "empty", [])
     assert (empty["heads"], empty["pending"]) == ([HEAD], list(CHAIN))
