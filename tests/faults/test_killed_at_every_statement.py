@@ -113,8 +113,10 @@ def _kill_everywhere(
         for boundary in range(1 + kills % STRIDE, total + 1, STRIDE):
             url = places.copy(before.url)
             done = _step(places, what, url, after.revision, kill_at=boundary, number=number)
-            assert done.code == (-number if number else 3), done
             left = place(url)
+            # What ends a session after the last commit hits the journal, whose lack is told and fails nothing.
+            over = not number and left.revision == after.revision
+            assert done.code == (-number if number else 0 if over else 3), done
             expected = before if left.revision == before.revision else after
             assert (left.revision, left.rows) == (expected.revision, expected.rows), f"{what}, statement {boundary}"
             done = _step(places, what, url, after.revision)
