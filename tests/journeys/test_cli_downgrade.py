@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -39,10 +40,11 @@ def at_a_terminal(tbcv: CommandLine, answer: bytes | None, *arguments: str) -> D
     screen = b""
     while b"Go on?" not in screen:
         screen += os.read(controller, 4096)
-    if answer is None:
-        process.send_signal(signal.SIGINT)
-    else:
+    if answer is not None:
         os.write(controller, answer)
+    while answer is None and not select.select([controller], [], [], 1)[0]:
+        # Python hears nothing of a signal that comes just before it begins to read: a person presses Ctrl-C again.
+        process.send_signal(signal.SIGINT)
     try:
         while more := os.read(controller, 4096):
             screen += more
