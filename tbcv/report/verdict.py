@@ -1,4 +1,4 @@
-"""The gate's verdict as rich renderables, for a terminal and for a pipe."""
+"""The gate's verdict, and what a rebase did, as rich renderables, for a terminal and for a pipe."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from tbcv.findings import Finding, Severity
 from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run
+from tbcv.gate.rebase import Rebased
 from tbcv.gate.rehearsal import StepRehearsal
 from tbcv.gate.waivers import Waived
 
@@ -35,6 +36,17 @@ def verdict(value: Verdict) -> RenderableType:
     lines += [Text(one, style="dim") for one in value.notes]
     lines += [Text(f"{one.name}: skipped: {one.skipped}", style="dim") for one in value.parts if one.skipped]
     return Group(*lines, Text(value.conclusion, style="green" if value.passed else "bold red"))
+
+
+def rebased(value: Rebased) -> RenderableType:
+    """Say what a rebase moved."""
+    if not value.moves:
+        return Text(f"nothing to do: your revisions follow {value.onto} already", style="green")
+    lines = [
+        Text(f"{one.revision} follows {', '.join(one.after)} instead of {', '.join(one.before) or 'nothing'}")
+        for one in value.moves
+    ]
+    return Group(*lines, Text(f"written: {', '.join(one.name for one in value.written)}", style="green"))
 
 
 def _facts(value: Verdict) -> Table:
