@@ -130,7 +130,9 @@ async def check(
         ScratchUnavailableError: There is no database of an engine that was asked for.
     """
     files = await anyio.to_thread.run_sync(read_files, change.environment)
-    with opened_base(change.environment, files, base, whole=change.models is not None) as found:
+    with opened_base(
+        change.environment, files, base, whole=change.models is not None and bool(change.models.base)
+    ) as found:
         async with Templates(change.environment, change.scratch, files.revisions) as templates:
             return await _Gate(change, files, found, templates, progress).verdict()
 
@@ -246,7 +248,7 @@ class _Gate:
     @property
     def _models(self) -> Models | None:
         known, before = self._change.models, self._base.checkout
-        return Models(known.base, before, known.directory) if known and before else None
+        return Models(known.base, before, known.directory) if known and known.base and before else None
 
     def _forget_repeated_failures(self) -> None:
         """A revision that fails has failed in the chain, too: what the rehearsal says of it says more."""
