@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from tbcv.engine.embedded import EmbeddedPostgres
 from tbcv.engine.engines import migration_engine
+from tbcv.engine.memory import directory_in_memory
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.settings import Settings
 
@@ -63,7 +64,8 @@ class ScratchDatabases:
             ScratchUnavailableError: There is no PostgreSQL to create it on.
         """
         if dialect == "sqlite":
-            with tempfile.TemporaryDirectory(prefix="tbcv-scratch-", ignore_cleanup_errors=True) as directory:
+            memory = directory_in_memory()
+            with tempfile.TemporaryDirectory("", "tbcv-scratch-", memory, ignore_cleanup_errors=True) as directory:
                 yield parse_database_url(f"sqlite:///{Path(directory, 'scratch.db')}")
             return
         async with self._created(await self._postgres()) as address:
