@@ -234,9 +234,10 @@ def _failure(error: Exception, origin: Origin, refused: Statement | None) -> Fai
 
 def _repetition(step: StepRehearsal, first: _Moment, second: _Moment) -> Repetition:
     names = first.contents.keys() & second.contents.keys()
-    counts = sorted(name for name in names if first.rows[name] != second.rows[name])
-    # Only from the same beginning must the same come out.
+    # Only from the same beginning must the same come out; rows that are there twice are wrong in any case.
     restored = bool(step.way_back)
+    different = {name for name in names if first.rows[name] != second.rows[name]}
+    counts = sorted(name for name in different if restored or first.rows[name] < second.rows[name])
     # Batches may be fewer the second time.
     up, again = ({one.sql for one in step.of(run)} for run in (Run.UP, Run.AGAIN))
     return Repetition(

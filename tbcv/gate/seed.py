@@ -23,6 +23,7 @@ from tbcv.gate.seeding.values import CYCLE, Kind, SeedColumn, is_telling, value_
 _ENOUGH_ALREADY = 20
 _BUDGET = 60_000
 _ATTEMPTS = 4
+_MOST_PARTS = 100
 
 Row = dict[str, object]
 
@@ -236,8 +237,8 @@ class _Writer:
                 f"INSERT OR IGNORE INTO {self._table.name} ({', '.join(map(_quoted, names))}) VALUES ({marks})",
                 [tuple(row.get(name) for name in names) for row in rows],
             )
-        elif not self._attempt(rows):
-            self._insert_one_by_one(rows)
+        else:
+            self._insert_parts(rows)
 
     def _insert_defaults(self, rows: int) -> None:
         for _ in range(rows):
@@ -263,10 +264,16 @@ class _Writer:
             return False
         return True
 
-    def _insert_one_by_one(self, rows: Sequence[Row]) -> None:
+    def _insert_parts(self, rows: Sequence[Row]) -> None:
         """Insert what goes in, where some rows cannot even be tried together with others."""
-        for row in rows[:40]:
-            self._attempt([row])
+        parts = [rows]
+        for _ in range(_MOST_PARTS):
+            if not parts:
+                break
+            part = parts.pop()
+            if not self._attempt(part) and len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
 
     def _refer_to_itself(self) -> None:
         """Let most rows of a table refer to others of it, once these are there."""

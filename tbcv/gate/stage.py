@@ -13,7 +13,7 @@ import logging.config
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,9 +24,10 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect, ExceptionContext
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, MissingGreenlet, NoSuchModuleError
 from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
 
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError
@@ -115,7 +116,7 @@ class Stage:
             return
 
     def _play(self, way: tuple[str, bool], led: _Led, revisions: tuple[str, ...], upwards: bool) -> None:
-        driver, in_greenlet = way
+        driver, waited_for = way
         url = led.address.url.set(drivername=driver)
         config = configuration(self._environment, DatabaseURL(url, led.address.connect_args))
         with ExitStack() as stack:
@@ -133,10 +134,17 @@ class Stage:
             stack.enter_context(
                 EnvironmentContext(config, script, fn=steps, as_sql=False, destination_rev=revisions[-1])
             )
-            if in_greenlet:
-                asyncio.run(greenlet_spawn(script.run_env))
+
+            def run() -> None:
+                try:
+                    script.run_env()
+                finally:
+                    led.close_forgotten()
+
+            if waited_for:
+                asyncio.run(greenlet_spawn(run))
             else:
-                script.run_env()
+                run()
 
 
 class _Led:
@@ -147,12 +155,17 @@ class _Led:
         self.connected = False
         self._audience = audience
         self._thread = 0
+        self._open: list[DBAPIConnection] = []
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Listen to all engines, since nobody knows which one ``env.py`` will make."""
         self._thread = threading.get_ident()
-        listeners: dict[str, Callable[..., Any]] = {"do_connect": self._connect}
+        listeners: dict[str, Callable[..., Any]] = {
+            "do_connect": self._connect,
+            "connect": self._connected,
+            "close": self._closed,
+        }
         if self._audience is not None:
             listeners |= {
                 "before_cursor_execute": self._before,
@@ -181,8 +194,27 @@ class _Led:
                 f"env.py connects to {dialect.name}, and the rehearsal is on {self.address.dialect}",
                 hint="let env.py take its URL from sqlalchemy.url, or name the engine with --dialect",
             )
+        if dialect.is_async and not in_greenlet():
+            # Said here, before the driver makes a coroutine that nobody awaits.
+            raise MissingGreenlet("env.py uses an asynchronous driver without waiting for it")
         _lead(self.address, dialect, arguments, options)
         self.connected = True
+
+    def _connected(self, connection: DBAPIConnection, _entry: object) -> None:
+        if self._mine:
+            self._open.append(connection)
+
+    def _closed(self, connection: DBAPIConnection, _entry: object) -> None:
+        if connection in self._open:
+            self._open.remove(connection)
+
+    def close_forgotten(self) -> None:
+        """Close what ``env.py`` left open: nobody else will, and its server would wait for it."""
+        while self._open:
+            connection = self._open.pop()
+            # One whose event loop is closed cannot be closed any more.
+            with suppress(Exception):
+                connection.close()
 
     def _before(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         if self._mine and self._audience is not None:

@@ -17,33 +17,33 @@ from tests.conftest import ENGINES
 
 Dialect = Literal["sqlite", "postgresql"]
 
-BOTH = (
-    "CREATE TABLE teams (id integer PRIMARY KEY, name varchar(30) NOT NULL UNIQUE, lead integer REFERENCES teams (id))",
-    "CREATE TABLE rooms (floor integer NOT NULL, door integer NOT NULL, seats smallint CHECK (seats BETWEEN 2 AND 9),"
-    " PRIMARY KEY (floor, door))",
-    "CREATE TABLE people (id integer PRIMARY KEY, email varchar(50) NOT NULL UNIQUE, nick varchar(3) UNIQUE,"
-    " team_id integer NOT NULL REFERENCES teams (id), floor integer, door integer, state varchar(9) NOT NULL,"
-    " born date, seen timestamp, pay numeric(8, 2), share float, active boolean NOT NULL, story text,"
-    " CHECK (state IN ('new', 'it''s')), CHECK (pay > 0 AND length(nick) < 4),"
-    " FOREIGN KEY (floor, door) REFERENCES rooms (floor, door))",
-    "CREATE TABLE memberships (person_id integer NOT NULL REFERENCES people (id), team_id integer NOT NULL"
-    " REFERENCES teams (id), PRIMARY KEY (person_id, team_id))",
-    'CREATE TABLE "Odd Name" ("select" integer PRIMARY KEY, "a b" text)',
-    "CREATE TABLE impossible (id integer PRIMARY KEY, a integer NOT NULL CHECK (a < 0 AND a > 0))",
-)
-POSTGRESQL = (
-    "CREATE TYPE mood AS ENUM ('good', 'bad')",
-    "CREATE DOMAIN percent AS integer CHECK (value BETWEEN 0 AND 100)",
-    "CREATE TABLE kinds (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, m mood NOT NULL, ms mood[] NOT NULL,"
-    " doc jsonb NOT NULL, doc2 json, tags text[], at timestamptz NOT NULL, t time, i interval, u uuid NOT NULL, b bytea,"
-    " net inet, span int4range, p percent, c char(4), twice integer GENERATED ALWAYS AS (p * 2) STORED,"
-    " words tsvector, EXCLUDE USING gist (span WITH &&))",
-    "CREATE TABLE logs (id integer, day date NOT NULL) PARTITION BY RANGE (day)",
-    "CREATE TABLE logs_2020 PARTITION OF logs FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
-    "CREATE TABLE one (id serial PRIMARY KEY, other integer NOT NULL)",
-    "CREATE TABLE two (id serial PRIMARY KEY, one_id integer NOT NULL REFERENCES one (id))",
-    "ALTER TABLE one ADD FOREIGN KEY (other) REFERENCES two (id)",
-)
+BOTH = """
+CREATE TABLE teams (id integer PRIMARY KEY, name varchar(30) NOT NULL UNIQUE, lead integer REFERENCES teams (id));
+CREATE TABLE rooms (floor integer NOT NULL, door integer NOT NULL, seats smallint CHECK (seats BETWEEN 2 AND 9),
+    PRIMARY KEY (floor, door));
+CREATE TABLE people (id integer PRIMARY KEY, email varchar(50) NOT NULL UNIQUE, nick varchar(3) UNIQUE,
+    team_id integer NOT NULL REFERENCES teams (id), floor integer, door integer, state varchar(9) NOT NULL,
+    born date, seen timestamp, pay numeric(8, 2), share float, active boolean NOT NULL, story text,
+    CHECK (state IN ('new', 'it''s')), CHECK (pay > 0 AND length(nick) < 4),
+    FOREIGN KEY (floor, door) REFERENCES rooms (floor, door));
+CREATE TABLE memberships (person_id integer NOT NULL REFERENCES people (id),
+    team_id integer NOT NULL REFERENCES teams (id), PRIMARY KEY (person_id, team_id));
+CREATE TABLE "Odd Name" ("select" integer PRIMARY KEY, "a b" text);
+CREATE TABLE impossible (id integer PRIMARY KEY, a integer NOT NULL CHECK (a < 0 AND a > 0));
+"""
+POSTGRESQL = """
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE DOMAIN percent AS integer CHECK (value BETWEEN 0 AND 100);
+CREATE TABLE kinds (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, m mood NOT NULL, ms mood[] NOT NULL,
+    doc jsonb NOT NULL, doc2 json, tags text[], at timestamptz NOT NULL, t time, i interval, u uuid NOT NULL,
+    b bytea, net inet, span int4range, p percent, c char(4), twice integer GENERATED ALWAYS AS (p * 2) STORED,
+    words tsvector, EXCLUDE USING gist (span WITH &&));
+CREATE TABLE logs (id integer, day date NOT NULL) PARTITION BY RANGE (day);
+CREATE TABLE logs_2020 PARTITION OF logs FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE one (id serial PRIMARY KEY, other integer NOT NULL);
+CREATE TABLE two (id serial PRIMARY KEY, one_id integer NOT NULL REFERENCES one (id));
+ALTER TABLE one ADD FOREIGN KEY (other) REFERENCES two (id);
+"""
 ROWS = 150
 
 
@@ -52,7 +52,8 @@ async def made(scratch: ScratchDatabases, address: DatabaseURL) -> tuple[dict[st
     engine = migration_engine(address)
     try:
         async with engine.begin() as connection:
-            for statement in (*BOTH, *(POSTGRESQL if address.dialect == "postgresql" else ())):
+            script = BOTH + (POSTGRESQL if address.dialect == "postgresql" else "")
+            for statement in filter(str.strip, script.split(";\n")):
                 await connection.execute(text(statement))
             await connection.execute(text("INSERT INTO teams (id, name) VALUES (70000, 'from the history')"))
         seeded = await seed(address, ROWS)

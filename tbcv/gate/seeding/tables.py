@@ -101,6 +101,7 @@ def _with_pools(table: SeedTable) -> SeedTable:
     columns = []
     for column in table.columns:
         about = [check for check in table.checks if re.search(rf"\b{re.escape(column.name)}\b", check, re.IGNORECASE)]
+        about.append(column.domain)
         texts = [text.replace("''", "'") for check in about for text in re.findall(r"'((?:[^']|'')*)'", check)]
         bare = [re.sub(r"'(?:[^']|'')*'", "", check) for check in about]
         numbers = [number for check in bare for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", check)]
@@ -116,7 +117,8 @@ _POSTGRES_COLUMNS = """
         pg_get_expr(d.adbin, d.adrelid),
         (SELECT array_to_json(array_agg(l.enumlabel ORDER BY l.enumsortorder))::text FROM pg_enum l
          WHERE l.enumtypid = CASE WHEN t.typcategory = 'A' THEN t.typelem
-            ELSE coalesce(nullif(t.typbasetype, 0), t.oid) END)
+            ELSE coalesce(nullif(t.typbasetype, 0), t.oid) END),
+        (SELECT string_agg(pg_get_constraintdef(k.oid), ' ') FROM pg_constraint k WHERE k.contypid = t.oid)
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -180,7 +182,7 @@ def _read_postgresql(connection: Connection) -> Iterator[SeedTable]:
 
 
 def _postgres_column(row: Any) -> SeedColumn:  # noqa: ANN401  # a row of the catalog
-    _, number, name, kind, base, required, _, identity, default, labels = row
+    _, number, name, kind, base, required, _, identity, default, labels, domain = row
     return SeedColumn(
         name=name,
         place=number,
@@ -191,6 +193,7 @@ def _postgres_column(row: Any) -> SeedColumn:  # noqa: ANN401  # a row of the ca
         automatic=identity or str(default or "").startswith("nextval("),
         default=str(default or ""),
         labels=tuple(_json(labels)) if labels else (),
+        domain=str(domain or ""),
     )
 
 

@@ -76,6 +76,7 @@ class SeedColumn:
         labels: The labels of its enumeration.
         texts: Texts that its CHECKs name.
         numbers: Numbers that its CHECKs name.
+        domain: The constraints of its domain.
         known: Values that rows of the history have in it.
     """
 
@@ -90,6 +91,7 @@ class SeedColumn:
     labels: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    domain: str = ""
     known: tuple[str, ...] = ()
 
     @cached_property
@@ -107,6 +109,7 @@ class SeedColumn:
 
 _KINDS = (
     (r"\[\]$", Kind.ARRAY),
+    (r"range$|^point$", Kind.OTHER),
     (r"\bbool", Kind.BOOLEAN),
     (r"interval", Kind.INTERVAL),
     (r"\w*int\w*|\bserial|\boid\b", Kind.INTEGER),
@@ -125,7 +128,12 @@ _OTHERS = {
     "cidr": "10.0.{}.{}/32",
     "macaddr": "08:00:2b:01:{:02x}:{:02x}",
     "tsvector": "word{} other{}",
-    "int4range": "[{},2{}00)",
+    "int4range": "[{2},{3})",
+    "int8range": "[{2},{3})",
+    "numrange": "[{2},{3})",
+    "daterange": "[2024-01-01,2024-01-03)",
+    "tsrange": "[2024-01-01,2024-01-03)",
+    "tstzrange": "[2024-01-01,2024-01-03)",
     "xml": "<a>{}{}</a>",
     "point": "({},{})",
     "bit": "1",
@@ -177,7 +185,7 @@ def _moment(column: SeedColumn, number: int) -> datetime:
 
 def _other(column: SeedColumn, number: int) -> str | None:
     pattern = next((one for name, one in _OTHERS.items() if column.base.startswith(name)), None)
-    return pattern.format(number // 250 % 250, number % 250) if pattern else None
+    return pattern.format(number // 250 % 250, number % 250, number, number + 1) if pattern else None
 
 
 def _json(_column: SeedColumn, number: int) -> object:
@@ -215,7 +223,12 @@ def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
     small = column.base in ("smallint", "SMALLINT", "TINYINT")
     if unique or column.words & _UNIQUE_NAMES:
         return number + 1
-    if number % 50 == 11 and not small and not column.words & {"year", "month", "day", "age", "percent", "port"}:
+    if (
+        number % 50 == 11
+        and not small
+        and not column.numbers
+        and not column.words & {"year", "month", "day", "age", "percent", "port"}
+    ):
         return 2**33 + number if column.base.lower() in ("bigint", "int8") else 100_000 + number
     return 1 + number % 97
 
