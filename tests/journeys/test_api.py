@@ -26,6 +26,7 @@ from tbcv.engine.url import parse_database_url
 from tbcv.migrate.history import read_history
 from tbcv.migrate.location import own_environment
 from tbcv.migrate.lock import migration_lock
+from tests.integration.newer import newer_release, runner_of
 from tests.journeys.command_line import ROOT, contents, execute, recorded, upgrade
 from tests.migrations.chain import Chain
 
@@ -246,6 +247,27 @@ def test_a_database_ahead_is_refused(start: Start) -> None:
     with start() as server:
         assert "revision ffff" in server.refused(3)
     assert recorded(start.url) == ["ffff"]
+
+
+def test_a_database_ahead_by_additive_revisions_is_served(start: Start, tmp_path: Path) -> None:
+    """Above additive revisions alone an older release serves, and says in its answers and its log why it may."""
+    asyncio.run(runner_of(newer_release(tmp_path / "newer", True, True), start.url).build())
+    words = "the database is ahead by 2 additive revisions, on which this release may run"
+    with start(TBCV_MIGRATE_ON_STARTUP="check").serving() as server:
+        assert server.ready() == (200, {"ready": True, "note": words})
+        assert server.get("/api/schema").json()["state"] == "ahead"
+        assert "<title>TBCV: ready</title>" in server.get("/").text
+        assert words in server.said
+    assert recorded(start.url) == ["n2"]
+
+
+def test_a_database_ahead_by_another_revision_is_refused(start: Start, tmp_path: Path) -> None:
+    """A revision that breaks this release is named, with the command of the newer one that takes it back."""
+    asyncio.run(runner_of(newer_release(tmp_path / "newer", True, False), start.url).build())
+    with start() as server:
+        line = server.refused(3)
+    assert "n2" in line
+    assert f"tbcv migrate downgrade -r {HEAD}" in line
 
 
 @ways
