@@ -108,7 +108,8 @@ async def _check(target: Target, base: str | None, dialects: tuple[Dialect, ...]
     async with ScratchDatabases(target.settings) as scratch:
         engines = dialects or target.dialects or scratch.dialects
         required = bool(dialects) or target.config is None
-        change = Change(target.environment, scratch, engines, target.models, rows, required=required)
+        kept = target.settings.cache_directory.expanduser() / "gate"
+        change = Change(target.environment, scratch, engines, target.models, rows, kept=kept, required=required)
         return await find_verdict(change, base=base, progress=_announce)
 
 

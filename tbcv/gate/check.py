@@ -101,6 +101,7 @@ class Change:
         models: The application's models; None for a project whose models are not known.
         rows: How many rows each table has in a rehearsal.
         today: The day by which waivers expire.
+        kept: Where databases at released revisions are kept from run to run; None keeps none.
         required: Whether each of the engines was asked for; otherwise one on which the released revisions do not run
             is passed over, as long as there is another.
     """
@@ -112,6 +113,7 @@ class Change:
     rows: int = 2000
     today: date = field(default_factory=lambda: datetime.now(tz=UTC).date())
 
+    kept: Path | None = None
     required: bool = True
 
 
@@ -133,7 +135,10 @@ async def check(
     with opened_base(
         change.environment, files, base, whole=change.models is not None and bool(change.models.base)
     ) as found:
-        async with Templates(change.environment, change.scratch, files.revisions) as templates:
+        templates = Templates(
+            change.environment, change.scratch, files.revisions, released=found.released, kept=change.kept
+        )
+        async with templates:
             return await _Gate(change, files, found, templates, progress).verdict()
 
 

@@ -44,8 +44,8 @@ _HAZARDS_HEADING = """\
 
 What `tbcv migrate check` observes when it runs a new revision on a scratch database that is filled with rows, why that
 hurts, and the safe way. Tables that the revision makes itself are never a hazard, nor is a lock that is held for a
-moment only. Every recipe below is run by a test and found to be free of hazards. [gate.md](gate.md) says how a hazard is
-waived that somebody answers for.
+moment only. Every recipe below is run by a test and found to be free of hazards. [gate.md](gate.md) says how a hazard
+is waived that somebody answers for.
 
 A finding with an effect that was seen is an error, whatever the severity that stands here.
 """
