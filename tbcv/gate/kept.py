@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -66,12 +66,12 @@ class KeptDatabases:
             return False
         try:
             if address.sqlite_path is not None:
-                await anyio.to_thread.run_sync(shutil.copyfile, path, address.sqlite_path)
+                await anyio.to_thread.run_sync(_copy, path, address.sqlite_path)
             else:
                 options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
                 await _client("psql", address, *options, f"--file={path}")
             os.utime(path)
-        except (OSError, BackupError, subprocess.CalledProcessError) as error:
+        except (OSError, BackupError, subprocess.CalledProcessError, sqlite3.DatabaseError) as error:
             _log.info("the kept database %s cannot be used: %s", path, error)
             return False
         return True
@@ -125,6 +125,18 @@ class KeptDatabases:
         for path in kept[_MOST:]:
             with suppress(OSError):
                 path.unlink()
+
+
+def _copy(kept: Path, target: Path) -> None:
+    """Copy a SQLite file, unless it is damaged."""
+    shutil.copyfile(kept, target)
+    try:
+        with closing(sqlite3.connect(target)) as connection:
+            if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("quick_check finds it damaged")
+    except sqlite3.DatabaseError:
+        target.unlink()
+        raise
 
 
 async def _engine(address: DatabaseURL) -> str:

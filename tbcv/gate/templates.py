@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from tbcv.gate.stage import Stage
 from tbcv.migrate.history import Revision
 from tbcv.migrate.location import AlembicEnvironment
 
-_WORTH_KEEPING_SECONDS = 0.2
+# Fewer revisions run as fast as they are brought back.
+_WORTH_KEEPING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,8 @@ class Templates:
             given = self.scratch.copy(start.address) if start else self.scratch.database(dialect)
             address = await stack.enter_async_context(given)
             if start is not None or not await self._kept.bring(dialect, missing, address):
-                since = time.monotonic()
                 await advance(self._stages.setdefault(dialect, Stage(self.environment)), address, missing)
-                if wanted <= self._released and time.monotonic() - since > _WORTH_KEEPING_SECONDS:
+                if wanted <= self._released and len(missing) >= _WORTH_KEEPING:
                     await self._kept.keep(dialect, missing, address)
             self._stack.push_async_exit(stack.pop_all())
             return Place(address, wanted)

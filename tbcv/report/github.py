@@ -18,7 +18,7 @@ def commands(value: Verdict) -> str:
 
 
 def _command(finding: Finding, value: Verdict) -> str:
-    words = ". ".join(filter(None, [finding.message, finding.hint]))
+    words = "; ".join(filter(None, [finding.message, finding.hint]))
     return _written(_COMMANDS[finding.severity], finding, value, words)
 
 

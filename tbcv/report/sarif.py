@@ -53,7 +53,7 @@ def _result(finding: Finding, value: Verdict, places: dict[str, int], waiver: Wa
     result: Json = {
         "ruleId": finding.code,
         "level": _LEVELS[finding.severity],
-        "message": {"text": f"{finding.message}. {finding.hint}" if finding.hint else finding.message},
+        "message": {"text": f"{finding.message}; {finding.hint}" if finding.hint else finding.message},
         "partialFingerprints": {"tbcv/v1": _fingerprint(finding, value)},
         "properties": {
             name: body[name] for name in ("revision", "dialect", "effects", "evidence", "depends_on") if body[name]
