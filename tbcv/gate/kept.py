@@ -71,7 +71,7 @@ class KeptDatabases:
                 options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
                 await _client("psql", address, *options, f"--file={path}")
             os.utime(path)
-        except (OSError, BackupError, subprocess.CalledProcessError, sqlite3.DatabaseError) as error:
+        except (OSError, BackupError, subprocess.CalledProcessError) as error:
             _log.info("the kept database %s cannot be used: %s", path, error)
             return False
         return True
@@ -130,13 +130,17 @@ class KeptDatabases:
 def _copy(kept: Path, target: Path) -> None:
     """Copy a SQLite file, unless it is damaged."""
     shutil.copyfile(kept, target)
-    try:
-        with closing(sqlite3.connect(target)) as connection:
-            if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("quick_check finds it damaged")
-    except sqlite3.DatabaseError:
+    if not _sound(target):
         target.unlink()
-        raise
+        raise OSError(f"{kept} is damaged")
+
+
+def _sound(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+    except sqlite3.DatabaseError:
+        return False
 
 
 async def _engine(address: DatabaseURL) -> str:
