@@ -90,7 +90,8 @@ def _waived(one: Waived, value: Verdict) -> Text:
 def _step(step: StepRehearsal, dialect: str) -> Text:
     statements = step.of(Run.UP)
     back = {True: "the way back restores everything", False: "the way back does not restore everything", None: ""}
-    words = [f"{len(statements)} statements in {sum(one.milliseconds for one in statements):.0f} ms"]
+    plural = "" if len(statements) == 1 else "s"
+    words = [f"{len(statements)} statement{plural} in {sum(one.milliseconds for one in statements):.0f} ms"]
     words += [f"{lock.words} on {lock.table}" for one in statements for lock in one.taken if lock.blocks_writes]
     words.append("it fails" if step.failure else back[step.reversible])
     return Text(f"{dialect}: {step.revision.id}: {'; '.join(dict.fromkeys(filter(None, words)))}", style="dim")
