@@ -183,7 +183,7 @@ class _Gate:
             drifts,
             rehearsals,
             compatibilities,
-            combined_order(compatibilities) if compatibilities else "",
+            _order(compatibilities),
             tuple(self._notes),
             time.monotonic() - self._since,
         )
@@ -279,3 +279,9 @@ class _Gate:
 
     def _skip(self, name: str, why: str, *, proves: bool = True) -> None:
         self._parts.append(Part(name, skipped=why, proves=proves))
+
+
+def _order(compatibilities: tuple[Compatibility, ...]) -> str:
+    """Return in which order to deploy; nothing where there is nothing new, or a revision does not run."""
+    known = compatibilities and not any(one.failure for one in compatibilities)
+    return combined_order(compatibilities) if known else ""

@@ -19,7 +19,7 @@ from tbcv.engine.engines import connected, is_absent, migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import TbcvError, UpgradeFailedError
+from tbcv.errors import ConfigurationError, TbcvError, UpgradeFailedError
 from tbcv.gate.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
@@ -200,6 +200,8 @@ class _Rehearser:
                 await self._stage.downgrade(address, revision.id, watcher)
             else:
                 await self._stage.upgrade(address, (revision.id,), watcher)
+        except ConfigurationError:
+            raise
         except Exception as error:  # a revision may raise anything
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = _failure(error, origin, refused)

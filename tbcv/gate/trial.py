@@ -90,7 +90,9 @@ class Attempt:
         except TbcvError as error:
             return Outcome(dialect, Part(name, time.monotonic() - since, skipped=error.message), error=error)
         findings = judge(result)
-        return Outcome(dialect, Part(name, time.monotonic() - since, len(findings)), result, findings)
+        names = ", ".join(one.id for one in result.untried)
+        notes = (f"not tried on {dialect}, since a revision before them fails: {names}",) if names else ()
+        return Outcome(dialect, Part(name, time.monotonic() - since, len(findings)), result, findings, notes=notes)
 
     async def compatibility(self, dialect: Dialect) -> Outcome[Compatibility]:
         """Find out whether the releases before and after can run on each other's schemas."""

@@ -34,7 +34,8 @@ def verdict(value: Verdict) -> RenderableType:
     if value.deploy_order:
         lines.append(Text(value.deploy_order))
     lines += [Text(one, style="dim") for one in value.notes]
-    lines += [Text(f"{one.name}: skipped: {one.skipped}", style="dim") for one in value.parts if one.skipped]
+    skipped = [one for one in value.parts if one.skipped and one.proves]
+    lines += [Text(f"{one.name}: skipped: {one.skipped}", style="yellow") for one in skipped]
     return Group(*lines, Text(value.conclusion, style="green" if value.passed else "bold red"))
 
 

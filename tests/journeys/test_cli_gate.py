@@ -40,9 +40,7 @@ def tbcv(repository: Repository, postgres_admin_url: str) -> CommandLine:
 
 def test_a_change_that_passes(tbcv: CommandLine, repository: Repository) -> None:
     """What is new is tried on both engines, committed or not, and exit code 0 says that nothing blocks."""
-    nothing = tbcv("-c", "alembic.ini", "check").out
-    assert "no revision" in nothing
-    assert "there is no new revision" in nothing
+    assert "new       no revision" in tbcv("-c", "alembic.ini", "check").out
     repository.revision("003", "002", PHONE, NO_PHONE)
     said = tbcv("-c", "alembic.ini", "check", *FEW).out
     assert "new       003  Revision 003." in said
