@@ -41,10 +41,11 @@ def _clean_environment(
     for name in list(os.environ):
         if name in others or (name.startswith("TBCV_") and name != SERVER):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("TBCV_CACHE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "cache"))
     alone = request.path.is_relative_to(UNIT) or request.node.get_closest_marker("embedded_scratch")
     if not alone:
         monkeypatch.setenv("TBCV_SCRATCH_DATABASE_URL", request.getfixturevalue("postgres_admin_url"))
+    if not request.path.is_relative_to(UNIT):
+        monkeypatch.setenv("TBCV_CACHE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,11 @@ from tbcv.cli.loop import await_result
 from tbcv.cli.options import Target, json_option, progress, show, show_document, target_options
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.errors import ConfigurationError
-from tbcv.gate.check import Change, Verdict
+from tbcv.gate.check import Change
 from tbcv.gate.check import check as find_verdict
 from tbcv.gate.rebase import Rebased
 from tbcv.gate.rebase import rebase as move_revisions
+from tbcv.gate.verdict import Verdict
 from tbcv.report import document, github, sarif, summary
 from tbcv.report import verdict as terminal
 

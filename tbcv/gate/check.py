@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
-from tbcv.findings import Finding, Severity
+from tbcv.findings import Effect, Finding
 from tbcv.gate.base import Base, opened_base
 from tbcv.gate.compatibility import Compatibility, Models, combined_order
 from tbcv.gate.drift import Drift, ModelSource, check_drift
@@ -21,73 +21,14 @@ from tbcv.gate.files import RevisionFiles, in_order, read_files
 from tbcv.gate.history import check_history, check_lines, check_released
 from tbcv.gate.rehearsal import Rehearsal
 from tbcv.gate.templates import Templates
-from tbcv.gate.trial import Attempt, Outcome, Part, together
-from tbcv.gate.waivers import Waived, apply_waivers
+from tbcv.gate.trial import Attempt, Outcome, together
+from tbcv.gate.verdict import Part, Verdict
+from tbcv.gate.waivers import apply_waivers
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.ledger import ledger_path
 from tbcv.migrate.location import AlembicEnvironment
 
-FAILURES = ("fails", "fails-on-existing-data")
 _BROKEN = {"revision-unreadable", "revision-twice", "parent-missing", "history-circular"}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate says about a change.
-
-    Attributes:
-        base: What the change is compared with.
-        revisions: All revisions, parents before children where that order exists.
-        new: Those that the base has not.
-        dialects: The engines on which was tried what has to be tried.
-        findings: What is wrong and nobody answers for.
-        waived: What is wrong and somebody answers for.
-        parts: The checks, in order.
-        drifts: How models, chain and committed schema agree, per engine.
-        rehearsals: What the new revisions do, per engine.
-        compatibilities: What they mean for the releases before and after, per engine.
-        deploy_order: What to do in which order, in a sentence; empty where nothing is new.
-        notes: What else a reader should know.
-        seconds: How long all of it took; parts run side by side.
-    """
-
-    base: Base
-    revisions: tuple[Revision, ...]
-    new: tuple[Revision, ...]
-    dialects: tuple[Dialect, ...]
-    findings: tuple[Finding, ...]
-    waived: tuple[Waived, ...]
-    parts: tuple[Part, ...]
-    drifts: tuple[Drift, ...] = ()
-    rehearsals: tuple[Rehearsal, ...] = ()
-    compatibilities: tuple[Compatibility, ...] = ()
-    deploy_order: str = ""
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def blocking(self) -> tuple[Finding, ...]:
-        """The findings that keep the change from being merged."""
-        return tuple(one for one in self.findings if one.severity is Severity.ERROR)
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing blocks."""
-        return not self.blocking
-
-    @property
-    def conclusion(self) -> str:
-        """The verdict in a line."""
-        number = len(self.blocking)
-        plural = "s" if number > 1 else ""
-        return f"{f'blocked by {number} finding{plural}' if number else 'passed'} in {self.seconds:.2f} s"
-
-    def place(self, path: Path) -> str:
-        """Name a file relative to the root, as a forge does; a file elsewhere keeps its whole path."""
-        for root in (self.base.root, self.base.root.resolve()):
-            if path.is_relative_to(root):
-                return path.relative_to(root).as_posix()
-        return path.as_posix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +109,9 @@ class _Gate:
         history = self._look_at_files()
         drifts = await self._look_for_drift(history) if history else ()
         rehearsals, compatibilities = await self._try(history, new, drifts)
-        complete = history is not None and not any(one.skipped for one in self._parts if one.proves)
+        tried = frozenset(one.dialect for one in rehearsals if not one.untried)
         with self._part("waivers") as wrong:
-            judged = apply_waivers(self._findings, new, today=self._change.today, complete=complete)
+            judged = apply_waivers(self._findings, new, today=self._change.today, tried=tried)
             wrong += [one for one in judged.findings if one not in self._findings]
         return Verdict(
             self._base,
@@ -257,10 +198,9 @@ class _Gate:
 
     def _forget_repeated_failures(self) -> None:
         """A revision that fails has failed in the chain, too: what the rehearsal says of it says more."""
-        failing = {(one.revision, one.dialect) for one in self._findings if one.code in FAILURES}
-        self._findings = [
-            one for one in self._findings if one.code != "chain-fails" or (one.revision, one.dialect) not in failing
-        ]
+        said = [one for one in self._findings if one.code != "chain-fails"]
+        failing = {(one.revision, one.dialect) for one in said if Effect.FAILS in one.effects}
+        self._findings = [one for one in self._findings if one in said or (one.revision, one.dialect) not in failing]
 
     @property
     def _keeps_ledger(self) -> bool:

@@ -16,29 +16,11 @@ from tbcv.gate.compatibility import Compatibility, Models, check_compatibility
 from tbcv.gate.hazards import judge
 from tbcv.gate.rehearsal import Rehearsal, rehearse
 from tbcv.gate.templates import Place, Templates
+from tbcv.gate.verdict import Part
 from tbcv.migrate.history import Revision
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One check of a run.
-
-    Attributes:
-        name: What it looks at.
-        seconds: How long it took.
-        findings: How many it found, waived ones included.
-        skipped: Why it did not run; empty where it did.
-        proves: Whether findings may be missing where it did not run.
-    """
-
-    name: str
-    seconds: float = 0.0
-    findings: int = 0
-    skipped: str = ""
-    proves: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
-from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.rebase import Rebased
 from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
 from tbcv.migrate.backup import Backup
 from tbcv.migrate.create import Creation

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tbcv import __version__
 from tbcv.findings import Finding, Severity
-from tbcv.gate.check import Verdict
+from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waiver
 from tbcv.report.document import Json
 from tbcv.report.document import finding as described

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 
 from tbcv.findings import Finding, Location
-from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.rehearsal import Rehearsal, StepRehearsal
+from tbcv.gate.verdict import Verdict
 from tbcv.migrate.history import Revision
 from tbcv.migrate.snapshot import Difference
 

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tbcv.findings import Finding, Severity
-from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rebase import Rebased
 from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}

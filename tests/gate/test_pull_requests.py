@@ -8,8 +8,9 @@ import pytest
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.findings import Finding
-from tbcv.gate.check import Change, Verdict, check
+from tbcv.gate.check import Change, check
 from tbcv.gate.drift import ModelSource
+from tbcv.gate.verdict import Verdict
 from tests.gate.changes import PULL_REQUESTS, PullRequest, models
 from tests.gate.repository import Repository
 

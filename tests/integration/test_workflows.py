@@ -235,6 +235,7 @@ class Runner:
         variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "MAKE", "MFLAGS"))},
             "BASE": "HEAD^1",
+            "ENGINES": "--dialect postgresql",
             "TBCV_SCRATCH_DATABASE_URL": self._server,
             "GITHUB_OUTPUT": str(written),
             "GITHUB_STEP_SUMMARY": str(written),

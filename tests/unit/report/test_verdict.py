@@ -18,10 +18,9 @@ import pytest
 
 from tbcv.findings import Effect, Evidence, Finding, Location, Severity
 from tbcv.gate.base import Base, BaseKind
-from tbcv.gate.check import Verdict
 from tbcv.gate.codes import CODES
 from tbcv.gate.hazards import HAZARDS
-from tbcv.gate.trial import Part
+from tbcv.gate.verdict import Part, Verdict
 from tbcv.gate.waivers import Waived, Waiver
 from tbcv.migrate.history import Revision
 from tbcv.report import document, github, sarif, summary
