@@ -24,7 +24,7 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 	--no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
 .NOTPARALLEL:
-.PHONY: help run test test-fast test-faults lint docs wheel-check lock clean
+.PHONY: help run test test-fast test-faults gate lint docs wheel-check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ test-fast: $(VENV)/dev.stamp ## Run the unit tests only, which touch no database
 
 test-faults: $(VENV)/dev.stamp ## Kill, race and corrupt at every point, not at some, and print what was found
 	TBCV_FAULTS=all $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/faults $(ARGS)
+
+gate: $(VENV)/dev.stamp ## Say what the change does to the schema, against where the branch left main
+	$(BIN)/python -m tbcv migrate check $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, format and types
 	$(BIN)/python -m ruff check . .ci/wheel-check

@@ -10,6 +10,8 @@ import click
 from tbcv.cli.main import tbcv
 from tbcv.core.database import Base
 from tbcv.engine.url import parameters, schemes
+from tbcv.gate.codes import CODES
+from tbcv.gate.hazards import HAZARDS
 from tbcv.report import markdown
 from tbcv.settings import Settings
 
@@ -23,11 +25,13 @@ def main() -> None:
         "schemes": markdown.schemes(schemes()),
         "parameters of PostgreSQL": markdown.parameters(parameters("postgresql")),
         "parameters of SQLite": markdown.parameters(parameters("sqlite")),
+        "codes": markdown.codes(CODES),
         "modules": markdown.modules(DOCS.parent / "tbcv"),
         **commands(tbcv, "tbcv"),
     }
     for page in sorted(DOCS.glob("*.md")):
         page.write_text(markdown.filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    (DOCS / "hazards.md").write_text(markdown.hazards(HAZARDS), encoding="utf-8")
     (DOCS / "database-schema.md").write_text(markdown.schema(Base), encoding="utf-8")
 
 

@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         description="A PostgreSQL server on which scratch databases may be created and dropped. Without it the "
         "embedded server of the extra `tbcv[gate]` is used.",
     )
+    cache_directory: Path = Field(
+        default=Path("~/.cache/tbcv"),
+        description="Where `tbcv migrate check` keeps what it need not find out again, such as databases at released "
+        "revisions. It may be removed at any time.",
+    )
     step_summary: Path | None = Field(
         default=None,
         validation_alias="GITHUB_STEP_SUMMARY",

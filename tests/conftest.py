@@ -30,20 +30,23 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Leave to each test, and to the processes it starts, no setting but the server for scratch databases.
 
     Whoever asks for scratch databases would otherwise start a server, which takes seconds; tests marked
     ``embedded_scratch`` see that it does. Processes may keep bytecode: without it each takes seconds to start.
     """
+    others = {"DATABASE_URL", "GITHUB_STEP_SUMMARY", "PYTHONDONTWRITEBYTECODE"}
     for name in list(os.environ):
-        if name in {"DATABASE_URL", "GITHUB_STEP_SUMMARY", "PYTHONDONTWRITEBYTECODE"} or (
-            name.startswith("TBCV_") and name != SERVER
-        ):
+        if name in others or (name.startswith("TBCV_") and name != SERVER):
             monkeypatch.delenv(name)
     alone = request.path.is_relative_to(UNIT) or request.node.get_closest_marker("embedded_scratch")
     if not alone:
         monkeypatch.setenv("TBCV_SCRATCH_DATABASE_URL", request.getfixturevalue("postgres_admin_url"))
+    if not request.path.is_relative_to(UNIT):
+        monkeypatch.setenv("TBCV_CACHE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`tbcv migrate check`: what a change of the schema does, before it is merged."""
+"""`tbcv migrate check` and `rebase`: what a change of the schema does, and where it belongs, before it is merged."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import click
 from rich.text import Text
 
 from tbcv.cli.loop import await_result
-from tbcv.cli.options import Target, json_option, progress, show, target_options
+from tbcv.cli.options import Target, json_option, progress, show, show_document, target_options
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.errors import ConfigurationError
-from tbcv.gate.check import Change, Verdict
+from tbcv.gate.check import Change
 from tbcv.gate.check import check as find_verdict
+from tbcv.gate.rebase import Rebased
+from tbcv.gate.rebase import rebase as move_revisions
+from tbcv.gate.verdict import Verdict
 from tbcv.report import document, github, sarif, summary
 from tbcv.report import verdict as terminal
 
@@ -81,14 +84,33 @@ def check(
     return 0 if verdict.passed else FINDINGS
 
 
-COMMANDS = (check,)
+@click.command()
+@target_options
+@json_option
+@click.option("--base", metavar="REF|LEDGER|REVISION", help="What was released; where the branch left main otherwise.")
+def rebase(target: Target, base: str | None, as_json: bool) -> None:
+    """Put your own revisions on top of what was released meanwhile; files, ledger and schemas, or nothing."""
+    done = await_result(_rebase, target, base)
+    if as_json:
+        show_document("rebase", document.rebased(done))
+    else:
+        show(terminal.rebased(done))
+
+
+COMMANDS = (check, rebase)
+
+
+async def _rebase(target: Target, base: str | None) -> Rebased:
+    async with ScratchDatabases(target.settings) as scratch:
+        return await move_revisions(target.environment, scratch, base)
 
 
 async def _check(target: Target, base: str | None, dialects: tuple[Dialect, ...], rows: int) -> Verdict:
     async with ScratchDatabases(target.settings) as scratch:
         engines = dialects or target.dialects or scratch.dialects
         required = bool(dialects) or target.config is None
-        change = Change(target.environment, scratch, engines, target.models, rows, required=required)
+        kept = target.settings.cache_directory.expanduser() / "gate"
+        change = Change(target.environment, scratch, engines, target.models, rows, kept=kept, required=required)
         return await find_verdict(change, base=base, progress=_announce)
 
 

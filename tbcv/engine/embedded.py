@@ -19,12 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tbcv.engine.memory import directory_in_memory
 from tbcv.errors import ScratchUnavailableError
 
 _PREFIX = "tbcv-pg-"
-# Creating a database writes a thousand files: in memory that takes a tenth of the time.
-_MEMORY = Path("/dev/shm")  # noqa: S108  # the directory gets a random name and is the server's alone
-_MEMORY_BYTES = 2 * 1024**3
 _START_SECONDS = 60.0
 # Scratch data is worth nothing after the process, so nothing waits for the disk.
 _SERVER_SETTINGS = {
@@ -112,9 +110,9 @@ class EmbeddedPostgres:
             _remove(self._root)
 
     def _make_data_directory(self) -> None:
-        if _has_memory():
-            # A link, since what is executed cannot lie there: such file systems are often mounted noexec.
-            self.socket_directory.symlink_to(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
+        # Creating a database writes a thousand files: in memory that takes a tenth of the time.
+        if memory := directory_in_memory():
+            self.socket_directory.symlink_to(tempfile.mkdtemp(prefix=_PREFIX, dir=memory))
         else:
             self.socket_directory.mkdir(mode=0o700)
 
@@ -225,13 +223,6 @@ def _remove(root: Path) -> None:
     data = (root / "data").resolve()
     shutil.rmtree(root, ignore_errors=True)
     shutil.rmtree(data, ignore_errors=True)
-
-
-def _has_memory() -> bool:
-    try:
-        return shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES and os.access(_MEMORY, os.W_OK | os.X_OK)
-    except OSError:
-        return False
 
 
 def _alive(process: int) -> bool:

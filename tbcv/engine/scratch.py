@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from tbcv.engine.embedded import EmbeddedPostgres
 from tbcv.engine.engines import migration_engine
+from tbcv.engine.memory import directory_in_memory
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.settings import Settings
 
@@ -63,7 +64,8 @@ class ScratchDatabases:
             ScratchUnavailableError: There is no PostgreSQL to create it on.
         """
         if dialect == "sqlite":
-            with tempfile.TemporaryDirectory(prefix="tbcv-scratch-", ignore_cleanup_errors=True) as directory:
+            memory = directory_in_memory()
+            with tempfile.TemporaryDirectory("", "tbcv-scratch-", memory, ignore_cleanup_errors=True) as directory:
                 yield parse_database_url(f"sqlite:///{Path(directory, 'scratch.db')}")
             return
         async with self._created(await self._postgres()) as address:
@@ -88,14 +90,14 @@ class ScratchDatabases:
         # Whoever has forgotten to close a connection to it would make the server refuse.
         name = original.url.database
         others = f"FROM pg_stat_activity WHERE datname = '{name}'"
-        await _administer(server, f"SELECT pg_terminate_backend(pid) {others}")
-        async with self._created(server, f" TEMPLATE {name}") as address:
+        first = f"SELECT pg_terminate_backend(pid) {others}"
+        async with self._created(server, first, template=f" TEMPLATE {name}") as address:
             yield address
 
     @asynccontextmanager
-    async def _created(self, server: DatabaseURL, options: str = "") -> AsyncIterator[DatabaseURL]:
+    async def _created(self, server: DatabaseURL, *first: str, template: str = "") -> AsyncIterator[DatabaseURL]:
         name = f"tbcv_scratch_{uuid4().hex}"
-        await _administer(server, f"CREATE DATABASE {name}{options}")
+        await _administer(server, *first, f"CREATE DATABASE {name}{template}")
         try:
             yield DatabaseURL(server.url.set(database=name), server.connect_args)
         finally:
@@ -111,11 +113,12 @@ class ScratchDatabases:
         return self._server
 
 
-async def _administer(server: DatabaseURL, statement: str) -> None:
+async def _administer(server: DatabaseURL, *statements: str) -> None:
     engine = migration_engine(server)
     try:
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(statement))
+            for statement in statements:
+                await connection.execute(text(statement))
     finally:
         await engine.dispose()

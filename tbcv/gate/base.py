@@ -174,6 +174,7 @@ def _of_git(
     released = {name: _released(one) for name, one in {**before, **common}.items()}
     theirs = tuple(one for name, one in after.items() if name not in files.revisions and name not in before)
     words = f"{name} at {tip[:10]}" + ("" if tip == commit else f", which this branch left at {commit[:10]}")
+    words += "" if tree else f"; it has no {environment.config_file.name} there, so everything is new"
     has_ledger = tree is not None and ledger_path(tree).exists()
     return Base(BaseKind.GIT, name, words, root, released, theirs, commit, tip, tree, has_ledger=has_ledger)
 

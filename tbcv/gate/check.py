@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
-from tbcv.findings import Finding, Severity
+from tbcv.findings import Effect, Finding
 from tbcv.gate.base import Base, opened_base
 from tbcv.gate.compatibility import Compatibility, Models, combined_order
 from tbcv.gate.drift import Drift, ModelSource, check_drift
@@ -21,73 +21,14 @@ from tbcv.gate.files import RevisionFiles, in_order, read_files
 from tbcv.gate.history import check_history, check_lines, check_released
 from tbcv.gate.rehearsal import Rehearsal
 from tbcv.gate.templates import Templates
-from tbcv.gate.trial import Attempt, Outcome, Part, together
-from tbcv.gate.waivers import Waived, apply_waivers
+from tbcv.gate.trial import Attempt, Outcome, together
+from tbcv.gate.verdict import Part, Verdict
+from tbcv.gate.waivers import apply_waivers
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.ledger import ledger_path
 from tbcv.migrate.location import AlembicEnvironment
 
-FAILURES = ("fails", "fails-on-existing-data")
 _BROKEN = {"revision-unreadable", "revision-twice", "parent-missing", "history-circular"}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate says about a change.
-
-    Attributes:
-        base: What the change is compared with.
-        revisions: All revisions, parents before children where that order exists.
-        new: Those that the base has not.
-        dialects: The engines on which was tried what has to be tried.
-        findings: What is wrong and nobody answers for.
-        waived: What is wrong and somebody answers for.
-        parts: The checks, in order.
-        drifts: How models, chain and committed schema agree, per engine.
-        rehearsals: What the new revisions do, per engine.
-        compatibilities: What they mean for the releases before and after, per engine.
-        deploy_order: What to do in which order, in a sentence; empty where nothing is new.
-        notes: What else a reader should know.
-        seconds: How long all of it took; parts run side by side.
-    """
-
-    base: Base
-    revisions: tuple[Revision, ...]
-    new: tuple[Revision, ...]
-    dialects: tuple[Dialect, ...]
-    findings: tuple[Finding, ...]
-    waived: tuple[Waived, ...]
-    parts: tuple[Part, ...]
-    drifts: tuple[Drift, ...] = ()
-    rehearsals: tuple[Rehearsal, ...] = ()
-    compatibilities: tuple[Compatibility, ...] = ()
-    deploy_order: str = ""
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def blocking(self) -> tuple[Finding, ...]:
-        """The findings that keep the change from being merged."""
-        return tuple(one for one in self.findings if one.severity is Severity.ERROR)
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing blocks."""
-        return not self.blocking
-
-    @property
-    def conclusion(self) -> str:
-        """The verdict in a line."""
-        number = len(self.blocking)
-        plural = "s" if number > 1 else ""
-        return f"{f'blocked by {number} finding{plural}' if number else 'passed'} in {self.seconds:.2f} s"
-
-    def place(self, path: Path) -> str:
-        """Name a file relative to the root, as a forge does; a file elsewhere keeps its whole path."""
-        for root in (self.base.root, self.base.root.resolve()):
-            if path.is_relative_to(root):
-                return path.relative_to(root).as_posix()
-        return path.as_posix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +42,7 @@ class Change:
         models: The application's models; None for a project whose models are not known.
         rows: How many rows each table has in a rehearsal.
         today: The day by which waivers expire.
+        kept: Where databases at released revisions are kept from run to run; None keeps none.
         required: Whether each of the engines was asked for; otherwise one on which the released revisions do not run
             is passed over, as long as there is another.
     """
@@ -112,6 +54,7 @@ class Change:
     rows: int = 2000
     today: date = field(default_factory=lambda: datetime.now(tz=UTC).date())
 
+    kept: Path | None = None
     required: bool = True
 
 
@@ -130,8 +73,13 @@ async def check(
         ScratchUnavailableError: There is no database of an engine that was asked for.
     """
     files = await anyio.to_thread.run_sync(read_files, change.environment)
-    with opened_base(change.environment, files, base, whole=change.models is not None) as found:
-        async with Templates(change.environment, change.scratch, files.revisions) as templates:
+    with opened_base(
+        change.environment, files, base, whole=change.models is not None and bool(change.models.base)
+    ) as found:
+        templates = Templates(
+            change.environment, change.scratch, files.revisions, released=found.released, kept=change.kept
+        )
+        async with templates:
             return await _Gate(change, files, found, templates, progress).verdict()
 
 
@@ -161,9 +109,9 @@ class _Gate:
         history = self._look_at_files()
         drifts = await self._look_for_drift(history) if history else ()
         rehearsals, compatibilities = await self._try(history, new, drifts)
-        complete = history is not None and not any(one.skipped for one in self._parts if one.proves)
+        tried = frozenset(one.dialect for one in rehearsals if not one.untried)
         with self._part("waivers") as wrong:
-            judged = apply_waivers(self._findings, new, today=self._change.today, complete=complete)
+            judged = apply_waivers(self._findings, new, today=self._change.today, tried=tried)
             wrong += [one for one in judged.findings if one not in self._findings]
         return Verdict(
             self._base,
@@ -176,7 +124,7 @@ class _Gate:
             drifts,
             rehearsals,
             compatibilities,
-            combined_order(compatibilities) if compatibilities else "",
+            _order(compatibilities),
             tuple(self._notes),
             time.monotonic() - self._since,
         )
@@ -246,14 +194,13 @@ class _Gate:
     @property
     def _models(self) -> Models | None:
         known, before = self._change.models, self._base.checkout
-        return Models(known.base, before, known.directory) if known and before else None
+        return Models(known.base, before, known.directory) if known and known.base and before else None
 
     def _forget_repeated_failures(self) -> None:
         """A revision that fails has failed in the chain, too: what the rehearsal says of it says more."""
-        failing = {(one.revision, one.dialect) for one in self._findings if one.code in FAILURES}
-        self._findings = [
-            one for one in self._findings if one.code != "chain-fails" or (one.revision, one.dialect) not in failing
-        ]
+        said = [one for one in self._findings if one.code != "chain-fails"]
+        failing = {(one.revision, one.dialect) for one in said if Effect.FAILS in one.effects}
+        self._findings = [one for one in self._findings if one in said or (one.revision, one.dialect) not in failing]
 
     @property
     def _keeps_ledger(self) -> bool:
@@ -272,3 +219,9 @@ class _Gate:
 
     def _skip(self, name: str, why: str, *, proves: bool = True) -> None:
         self._parts.append(Part(name, skipped=why, proves=proves))
+
+
+def _order(compatibilities: tuple[Compatibility, ...]) -> str:
+    """Return in which order to deploy; nothing where there is nothing new, or a revision does not run."""
+    known = compatibilities and not any(one.failure for one in compatibilities)
+    return combined_order(compatibilities) if known else ""

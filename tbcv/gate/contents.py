@@ -114,6 +114,8 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
             if not _kept_elsewhere(table, before, after):
                 found.append(RowsLost(table.name, None, len(table.rows), "dropped"))
             continue
+        if _unchanged(table, now):
+            continue
         missing = len(table.rows) - len(now.rows)
         if missing > 0 and not _moved_rows(table, missing, before, after):
             found.append(RowsLost(table.name, None, missing, "deleted"))
@@ -135,7 +137,7 @@ def find_unrestored(before: Contents, after: Contents) -> tuple[str, ...]:
 def find_changes(before: Contents, after: Contents) -> tuple[str, ...]:
     """Return the tables whose rows differ at all."""
     names = sorted(before.keys() & after.keys())
-    return tuple(name for name in names if _shared(before[name], after[name]) != _shared(after[name], before[name]))
+    return tuple(name for name in names if not _agree(before[name], after[name]))
 
 
 def _matched(before: Contents, after: Contents) -> Mapping[str, TableRows]:
@@ -167,7 +169,19 @@ def _is_alike(table: TableRows, other: TableRows) -> bool:
 
 def _holds(table: TableRows, wanted: TableRows) -> bool:
     """Tell whether a table has at least the columns of another and the same rows in them."""
-    return wanted.positions.keys() <= table.positions.keys() and _shared(table, wanted) == _shared(wanted, table)
+    return wanted.positions.keys() <= table.positions.keys() and _agree(table, wanted)
+
+
+def _agree(table: TableRows, other: TableRows) -> bool:
+    """Tell whether two tables hold the same in the columns that both have."""
+    if _unchanged(table, other):
+        return True
+    return len(table.rows) == len(other.rows) and _shared(table, other) == _shared(other, table)
+
+
+def _unchanged(table: TableRows, other: TableRows) -> bool:
+    """Tell whether not even the order differs, which is quick to find out and mostly so."""
+    return table.columns == other.columns and table.rows == other.rows
 
 
 def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
@@ -235,7 +249,7 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
 
 
 def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:
-    if _shared(table, now) == _shared(now, table):
+    if _agree(table, now):
         return
     keys = [column.name for column in table.columns if column.is_key]
     if not keys or not set(keys) <= now.positions.keys():

@@ -34,7 +34,7 @@ class ModelSource:
 
     Attributes:
         create_all: Builds their schema on a connection.
-        base: The declarative base, as in ``tbcv.core.database:Base``.
+        base: The declarative base, as in ``tbcv.core.database:Base``; empty where there is none to import.
         directory: From where that module is imported.
         locate: Says where a table, or a column of it, is declared.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -171,12 +172,22 @@ async def on(
         *arguments: For the function.
         **options: For the function.
     """
+
+    # In a thread, also where there is a driver that waits for its server: reflection keeps other threads out of the
+    # filters of warnings meanwhile, and a task of this one that asked for them would wait for itself.
+    def called(connection: Connection) -> T:
+        return work(connection, *arguments, **options)
+
     if address.sqlite_path is not None:
-        return await anyio.to_thread.run_sync(lambda: _on_file(address, lambda one: work(one, *arguments, **options)))
+        return await anyio.to_thread.run_sync(_on_file, address, called)
+    return await anyio.to_thread.run_sync(lambda: asyncio.run(_on_server(address, called)))
+
+
+async def _on_server(address: DatabaseURL, work: Callable[[Connection], T]) -> T:
     engine = migration_engine(address)
     try:
         async with connected(engine) as connection:
-            result = await connection.run_sync(work, *arguments, **options)
+            result = await connection.run_sync(work)
             await connection.rollback()
             return result
     finally:

@@ -19,7 +19,7 @@ from tbcv.engine.engines import connected, is_absent, migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import TbcvError, UpgradeFailedError
+from tbcv.errors import ConfigurationError, TbcvError, UpgradeFailedError
 from tbcv.gate.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
@@ -200,6 +200,8 @@ class _Rehearser:
                 await self._stage.downgrade(address, revision.id, watcher)
             else:
                 await self._stage.upgrade(address, (revision.id,), watcher)
+        except ConfigurationError:
+            raise
         except Exception as error:  # a revision may raise anything
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = _failure(error, origin, refused)
@@ -234,9 +236,10 @@ def _failure(error: Exception, origin: Origin, refused: Statement | None) -> Fai
 
 def _repetition(step: StepRehearsal, first: _Moment, second: _Moment) -> Repetition:
     names = first.contents.keys() & second.contents.keys()
-    counts = sorted(name for name in names if first.rows[name] != second.rows[name])
-    # Only from the same beginning must the same come out.
+    # Only from the same beginning must the same come out; rows that are there twice are wrong in any case.
     restored = bool(step.way_back)
+    different = {name for name in names if first.rows[name] != second.rows[name]}
+    counts = sorted(name for name in different if restored or first.rows[name] < second.rows[name])
     # Batches may be fewer the second time.
     up, again = ({one.sql for one in step.of(run)} for run in (Run.UP, Run.AGAIN))
     return Repetition(

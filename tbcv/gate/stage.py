@@ -29,8 +29,9 @@ from sqlalchemy.exc import ArgumentError, InvalidRequestError, MissingGreenlet, 
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
+from tbcv.engine.failures import reason
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import ConfigurationError
+from tbcv.errors import ConfigurationError, TbcvError
 from tbcv.migrate.executor import alembic_alone, configuration
 from tbcv.migrate.location import AlembicEnvironment, written_url
 
@@ -108,10 +109,16 @@ class Stage:
             led = _Led(address, audience)
             try:
                 self._play(way, led, revisions, upwards)
-            except _WRONG_DRIVER:
-                if led.connected or number == len(ways):
+            except Exception as error:
+                if isinstance(error, _WRONG_DRIVER) and not led.connected and number < len(ways):
+                    continue
+                if led.begun or isinstance(error, TbcvError):
                     raise
-                continue
+                raise ConfigurationError(
+                    f"{self._environment.directory / 'env.py'} fails before any revision: {type(error).__name__}: "
+                    f"{reason(error)}",
+                    hint="install what it imports, and set what it reads",
+                ) from error
             self._way = way
             return
 
@@ -126,6 +133,7 @@ class Stage:
             script = self._script = self._script or ScriptDirectory.from_config(config)
 
             def steps(*_: object) -> list[MigrationStep]:
+                led.begun = True
                 make: Callable[..., MigrationStep] = (
                     MigrationStep.upgrade_from_script if upwards else MigrationStep.downgrade_from_script
                 )
@@ -153,6 +161,7 @@ class _Led:
     def __init__(self, address: DatabaseURL, audience: Audience | None) -> None:
         self.address = address
         self.connected = False
+        self.begun = False
         self._audience = audience
         self._thread = 0
         self._open: list[DBAPIConnection] = []

@@ -149,8 +149,7 @@ def downgrade():
 def upgrade():
     with op.get_context().autocommit_block():
         batch = sa.text(
-            "UPDATE orders SET status = 'unknown' WHERE id IN "
-            "(SELECT id FROM orders WHERE status IS NULL LIMIT 1000)"
+            "UPDATE orders SET status = 'unknown' WHERE id IN (SELECT id FROM orders WHERE status IS NULL LIMIT 1000)"
         )
         while op.get_bind().execute(batch).rowcount:
             pass
@@ -232,8 +231,11 @@ def downgrade():
         hint="let the downgrade remove all that the upgrade made: types, sequences and rows as well",
         recipe="""\
 def upgrade():
-    op.create_table("shipments", sa.Column("id", sa.Integer(), primary_key=True),
-                    sa.Column("state", sa.Enum("packed", "sent", name="shipment_state")))
+    op.create_table(
+        "shipments",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("state", sa.Enum("packed", "sent", name="shipment_state")),
+    )
 
 
 def downgrade():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +16,13 @@ from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.gate.files import ancestors, in_order, line_of_error
+from tbcv.gate.kept import KeptDatabases
 from tbcv.gate.stage import Stage
 from tbcv.migrate.history import Revision
 from tbcv.migrate.location import AlembicEnvironment
+
+# Fewer revisions run as fast as they are brought back.
+_WORTH_KEEPING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +45,24 @@ class Templates:
         environment: The chain.
         scratch: Where they are made.
         revisions: The chain's revisions.
+        released: Those of them that will not change any more, from which all else continues.
+        kept: Where databases at released revisions are kept from run to run.
     """
 
     def __init__(
-        self, environment: AlembicEnvironment, scratch: ScratchDatabases, revisions: Mapping[str, Revision]
+        self,
+        environment: AlembicEnvironment,
+        scratch: ScratchDatabases,
+        revisions: Mapping[str, Revision],
+        *,
+        released: Iterable[str] = (),
+        kept: Path | None = None,
     ) -> None:
         self.environment = environment
         self.scratch = scratch
         self._revisions = revisions
+        self._released = frozenset(ancestors(revisions, released))
+        self._kept = KeptDatabases(kept, environment, revisions)
         # A stage keeps to the driver that it found, which is one engine's.
         self._stages: dict[Dialect, Stage] = {}
         self._made: dict[tuple[Dialect, frozenset[str]], Place] = {}
@@ -70,11 +85,8 @@ class Templates:
             UpgradeFailedError: The chain does not run.
             ConfigurationError: The environment does not connect to such an engine.
         """
-        wanted = frozenset(ancestors(self._revisions, ids))
         async with self._one_at_a_time:
-            if (dialect, wanted) not in self._made:
-                self._made[dialect, wanted] = await self._make(dialect, wanted)
-        return self._made[dialect, wanted]
+            return await self._template(dialect, frozenset(ancestors(self._revisions, ids)))
 
     @asynccontextmanager
     async def at(self, dialect: Dialect, *ids: str) -> AsyncIterator[DatabaseURL]:
@@ -83,15 +95,22 @@ class Templates:
         async with self.scratch.copy(place.address) as address:
             yield address
 
-    async def _make(self, dialect: Dialect, wanted: frozenset[str]) -> Place:
-        below = [one for (engine, has), one in self._made.items() if engine == dialect and has < wanted]
-        start = max(below, key=lambda one: len(one.done), default=None)
+    async def _template(self, dialect: Dialect, wanted: frozenset[str]) -> Place:
+        if (dialect, wanted) not in self._made:
+            start = await self._template(dialect, self._released) if self._released < wanted else None
+            self._made[dialect, wanted] = await self._make(dialect, wanted, start)
+        return self._made[dialect, wanted]
+
+    async def _make(self, dialect: Dialect, wanted: frozenset[str], start: Place | None) -> Place:
+        done = start.done if start else frozenset[str]()
+        missing = [one for one in in_order(self._revisions) if one.id in wanted - done]
         async with AsyncExitStack() as stack:
             given = self.scratch.copy(start.address) if start else self.scratch.database(dialect)
             address = await stack.enter_async_context(given)
-            done = start.done if start else frozenset[str]()
-            missing = [one for one in in_order(self._revisions) if one.id in wanted - done]
-            await advance(self._stages.setdefault(dialect, Stage(self.environment)), address, missing)
+            if start is not None or not await self._kept.bring(dialect, missing, address):
+                await advance(self._stages.setdefault(dialect, Stage(self.environment)), address, missing)
+                if wanted <= self._released and len(missing) >= _WORTH_KEEPING:
+                    await self._kept.keep(dialect, missing, address)
             self._stack.push_async_exit(stack.pop_all())
             return Place(address, wanted)
 

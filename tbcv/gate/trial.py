@@ -16,29 +16,11 @@ from tbcv.gate.compatibility import Compatibility, Models, check_compatibility
 from tbcv.gate.hazards import judge
 from tbcv.gate.rehearsal import Rehearsal, rehearse
 from tbcv.gate.templates import Place, Templates
+from tbcv.gate.verdict import Part
 from tbcv.migrate.history import Revision
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One check of a run.
-
-    Attributes:
-        name: What it looks at.
-        seconds: How long it took.
-        findings: How many it found, waived ones included.
-        skipped: Why it did not run; empty where it did.
-        proves: Whether findings may be missing where it did not run.
-    """
-
-    name: str
-    seconds: float = 0.0
-    findings: int = 0
-    skipped: str = ""
-    proves: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +72,9 @@ class Attempt:
         except TbcvError as error:
             return Outcome(dialect, Part(name, time.monotonic() - since, skipped=error.message), error=error)
         findings = judge(result)
-        return Outcome(dialect, Part(name, time.monotonic() - since, len(findings)), result, findings)
+        names = ", ".join(one.id for one in result.untried)
+        notes = (f"not tried on {dialect}, since a revision before them fails: {names}",) if names else ()
+        return Outcome(dialect, Part(name, time.monotonic() - since, len(findings)), result, findings, notes=notes)
 
     async def compatibility(self, dialect: Dialect) -> Outcome[Compatibility]:
         """Find out whether the releases before and after can run on each other's schemas."""

@@ -16,8 +16,11 @@ from pathlib import Path
 
 from tbcv.findings import Finding, Severity
 from tbcv.gate.codes import found
+from tbcv.gate.hazards import HAZARDS
 from tbcv.migrate.history import Revision
 
+_BOTH = frozenset({"sqlite", "postgresql"})
+_ON_BOTH = {"breaks-previous-release", "narrows-accepted-values", "models-drift", "schema-drift", "chain-fails"}
 _MARK = re.compile(r"#\s*tbcv\s*:\s*(?P<rest>.*)$", re.IGNORECASE)
 _FORM = re.compile(
     r"allow\s+(?P<code>[a-z0-9][a-z0-9-]*)(?:\s+because\b(?P<reason>.*?))?\s+until\s+(?P<until>\S+)\s*$", re.IGNORECASE
@@ -71,7 +74,7 @@ def apply_waivers(
     revisions: Iterable[Revision],
     *,
     today: date,
-    complete: bool,
+    tried: frozenset[str],
 ) -> Judgement:
     """Sort findings into those that are waived and the others.
 
@@ -79,7 +82,7 @@ def apply_waivers(
         findings: What was found.
         revisions: The new revisions, whose files are read for waivers.
         today: The day on which that is asked.
-        complete: Whether everything ran; otherwise a waiver may be for what this run could not find.
+        tried: The engines on which all of them were tried; a waiver may be for what is seen on another one only.
     """
     wrong: list[Finding] = []
     valid: list[Waiver] = []
@@ -95,7 +98,7 @@ def apply_waivers(
         else:
             waived.append(Waived(finding, waiver))
     used = {id(one.waiver) for one in waived}
-    wrong += [_unused(one, complete=complete) for one in valid if id(one) not in used]
+    wrong += [_unused(one, tried) for one in valid if id(one) not in used]
     return Judgement((*left, *wrong), tuple(waived))
 
 
@@ -137,8 +140,15 @@ def _date(text: str) -> date | None:
         return None
 
 
-def _unused(waiver: Waiver, *, complete: bool) -> Finding:
+def _unused(waiver: Waiver, tried: frozenset[str]) -> Finding:
     message = f"the waiver of {waiver.code} allows what was not found"
     finding = found("waiver-unused", message, waiver.path, waiver.line, revision=waiver.revision)
-    # Another engine, or a part that did not run, may have found it.
-    return finding if complete else replace(finding, severity=Severity.WARNING)
+    return finding if _engines(waiver.code) <= tried else replace(finding, severity=Severity.WARNING)
+
+
+def _engines(code: str) -> frozenset[str]:
+    """Return the engines on which a code can be found; none for one that does not exist, or has to do with none."""
+    seen = [frozenset(one.dialects) for one in HAZARDS if one.code == code]
+    if code in _ON_BOTH:
+        return _BOTH
+    return seen[0] if seen else frozenset()

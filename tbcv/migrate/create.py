@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -25,6 +25,7 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, MigrationError, RevisionInvalidError, UpgradeFailedError
+from tbcv.migrate.draft import drafted
 from tbcv.migrate.drift import find_drift
 from tbcv.migrate.executor import alembic_alone, configuration, run_alembic
 from tbcv.migrate.history import read_history
@@ -102,7 +103,7 @@ async def _create(
     write: bool,
 ) -> Creation:
     head = read_history(environment).head
-    with _copy(environment) as draft:
+    with drafted(environment) as draft:
         path = await _generate(draft, scratch, message, autogenerate=autogenerate)
         if path is None:
             await _require_agreement(draft, scratch, create_all)
@@ -180,32 +181,6 @@ def _clean(message: str) -> str:
     if not line:
         raise ConfigurationError("the message is empty", hint='say what the revision does: create "add column x"')
     return line
-
-
-class _copy:  # noqa: N801  # a context manager reads as a verb
-    """A copy of an environment, in which a draft can be tried without anybody seeing it."""
-
-    def __init__(self, environment: AlembicEnvironment) -> None:
-        self._environment = environment
-        self._directory = tempfile.TemporaryDirectory(prefix="tbcv-draft-")
-
-    def __enter__(self) -> AlembicEnvironment:
-        root = Path(self._directory.name)
-        ignore = shutil.ignore_patterns("__pycache__")
-        script = root / "script"
-        shutil.copytree(self._environment.directory, script, ignore=ignore)
-        copies: list[Path] = []
-        for number, directory in enumerate(self._environment.version_directories):
-            if directory.is_relative_to(self._environment.directory):
-                copies.append(script / directory.relative_to(self._environment.directory))
-                copies[-1].mkdir(parents=True, exist_ok=True)
-            else:
-                copies.append(root / f"versions{number}")
-                shutil.copytree(directory, copies[-1], ignore=ignore)
-        return replace(self._environment, directory=script, version_directories=tuple(copies))
-
-    def __exit__(self, *_: object) -> None:
-        self._directory.cleanup()
 
 
 async def _generate(

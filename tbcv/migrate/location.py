@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,17 @@ def expanded_url(written: str, config_file: Path) -> str:
 def _resolve(location: str, base: Path) -> Path:
     # Alembic resolves a relative location against the working directory; the file's own is what people mean.
     path = Path(location.strip())
+    package, colon, inside = location.strip().partition(":")
+    if colon and not path.is_absolute():
+        return _in_package(package, inside, base) or base / path
     return path if path.is_absolute() else base / path
+
+
+def _in_package(package: str, inside: str, base: Path) -> Path | None:
+    """Return a place in a package, as in ``app:migrations``, which need not be imported for that."""
+    places = (base, *base.parents[:2], Path.cwd(), *map(Path, sys.path))
+    found = (place.absolute() / package.replace(".", "/") / inside for place in places)
+    return next((one for one in found if one.is_dir()), None)
 
 
 def _separator(name: str) -> str | None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
-from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run, Statement
+from tbcv.gate.rebase import Rebased
 from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
 from tbcv.migrate.backup import Backup
 from tbcv.migrate.create import Creation
@@ -275,6 +276,18 @@ def waived(value: Waived, place: Callable[[Path], str]) -> Json:
     waiver = value.waiver
     told = {"reason": waiver.reason, "until": waiver.until.isoformat(), "line": waiver.line}
     return finding(value.finding, place) | {"waiver": told}
+
+
+def rebased(value: Rebased) -> Json:
+    """Describe what a rebase moved; the list is empty where nothing had to be."""
+    return {
+        "onto": value.onto,
+        "moved": [
+            {"revision": one.revision, "path": str(one.path), "before": list(one.before), "after": list(one.after)}
+            for one in value.moves
+        ],
+        "written": [str(one) for one in value.written],
+    }
 
 
 def error(value: TbcvError) -> Json:

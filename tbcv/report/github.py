@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tbcv.findings import Finding, Severity
-from tbcv.gate.check import Verdict
+from tbcv.gate.verdict import Verdict
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
@@ -18,7 +18,7 @@ def commands(value: Verdict) -> str:
 
 
 def _command(finding: Finding, value: Verdict) -> str:
-    words = ". ".join(filter(None, [finding.message, finding.hint]))
+    words = "; ".join(filter(None, [finding.message, finding.hint]))
     return _written(_COMMANDS[finding.severity], finding, value, words)
 
 

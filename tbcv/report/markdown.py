@@ -21,6 +21,8 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.schema import DefaultClause
 
 from tbcv.engine.url import Parameter
+from tbcv.gate.codes import Code
+from tbcv.gate.hazard import Hazard
 from tbcv.settings import Settings, environment_name
 
 _DIALECTS = {
@@ -35,6 +37,18 @@ _KINDS: Mapping[type, str] = {
     Path: "a path",
     str: "a text",
 }
+_ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+_HAZARDS_HEADING = """\
+<!-- Written by `make docs` from tbcv/gate/table.py. Do not edit. -->
+# Hazards
+
+What `tbcv migrate check` observes when it runs a new revision on a scratch database that is filled with rows, why that
+hurts, and the safe way. Tables that the revision makes itself are never a hazard, nor is a lock that is held for a
+moment only. Every recipe below is run by a test and found to be free of hazards. [gate.md](gate.md) says how a hazard
+is waived that somebody answers for.
+
+A finding with an effect that was seen is an error, whatever the severity that stands here.
+"""
 _SCHEMA_HEADING = """\
 <!-- Written by `make docs` from tbcv/core/database.py. Do not edit. -->
 # Database schema
@@ -117,6 +131,41 @@ def schema(base: type[DeclarativeBase]) -> str:
     parts = [_SCHEMA_HEADING, _diagram(tables)]
     parts += [_describe(table, documented[table]) for table in tables]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def codes(values: Iterable[Code]) -> str:
+    """Tabulate what the gate finds in files."""
+    rows = ((f"`{one.code}`", str(one.severity), one.meaning, one.hint) for one in values)
+    return _table(("code", "severity", "when", "what to do"), rows)
+
+
+def hazards(values: Sequence[Hazard]) -> str:
+    """Describe what the gate finds in rehearsals: a section for each hazard, with the safe way."""
+    listed = _table(
+        ("code", "effects", "engines"),
+        (
+            (
+                f"[`{one.code}`](#{one.code})",
+                ", ".join(f"`{effect}`" for effect in one.effects) or "none",
+                ", ".join(_ENGINES[dialect] for dialect in one.dialects),
+            )
+            for one in values
+        ),
+    )
+    return "\n".join([_HAZARDS_HEADING, listed, "", *(_hazard(one) for one in values)]).rstrip() + "\n"
+
+
+def _hazard(value: Hazard) -> str:
+    words = [
+        f"## {value.code}",
+        f"**{value.title}** ({value.severity}).",
+        f"Observed: {value.observed}",
+        f"Why it hurts: {value.why}",
+        f"Instead: {value.hint}.",
+    ]
+    if value.recipe:
+        words.append(f"```py\n{value.recipe.strip()}\n```")
+    return "\n\n".join(words) + "\n"
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tbcv import __version__
 from tbcv.findings import Finding, Severity
-from tbcv.gate.check import Verdict
+from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waiver
 from tbcv.report.document import Json
 from tbcv.report.document import finding as described
@@ -53,7 +53,7 @@ def _result(finding: Finding, value: Verdict, places: dict[str, int], waiver: Wa
     result: Json = {
         "ruleId": finding.code,
         "level": _LEVELS[finding.severity],
-        "message": {"text": f"{finding.message}. {finding.hint}" if finding.hint else finding.message},
+        "message": {"text": f"{finding.message}; {finding.hint}" if finding.hint else finding.message},
         "partialFingerprints": {"tbcv/v1": _fingerprint(finding, value)},
         "properties": {
             name: body[name] for name in ("revision", "dialect", "effects", "evidence", "depends_on") if body[name]

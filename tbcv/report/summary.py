@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 
 from tbcv.findings import Finding, Location
-from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.rehearsal import Rehearsal, StepRehearsal
+from tbcv.gate.verdict import Verdict
 from tbcv.migrate.history import Revision
 from tbcv.migrate.snapshot import Difference
 
@@ -22,6 +22,7 @@ MARK = "<!-- tbcv schema gate -->"
 # A comment of GitHub's holds 65,536 characters; what is folded is shortened first.
 _FOLDED_CHARACTERS = 12_000
 _SHOWN_REVISIONS = 30
+_SHOWN_FINDINGS = 60
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
@@ -52,7 +53,9 @@ def _findings(value: Verdict) -> Iterator[str]:
             for one in value.findings
         )
         yield "### Findings"
-        yield _table(("", "code", "where", "what"), rows)
+        yield _table(("", "code", "where", "what"), islice(rows, _SHOWN_FINDINGS))
+        if len(value.findings) > _SHOWN_FINDINGS:
+            yield f"… and {len(value.findings) - _SHOWN_FINDINGS} more."
     if value.waived:
         waived = (
             (

@@ -1,4 +1,4 @@
-"""The gate's verdict as rich renderables, for a terminal and for a pipe."""
+"""The gate's verdict, and what a rebase did, as rich renderables, for a terminal and for a pipe."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tbcv.findings import Finding, Severity
-from tbcv.gate.check import Verdict
 from tbcv.gate.observers.observed import Run
+from tbcv.gate.rebase import Rebased
 from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -33,8 +34,20 @@ def verdict(value: Verdict) -> RenderableType:
     if value.deploy_order:
         lines.append(Text(value.deploy_order))
     lines += [Text(one, style="dim") for one in value.notes]
-    lines += [Text(f"{one.name}: skipped: {one.skipped}", style="dim") for one in value.parts if one.skipped]
+    skipped = [one for one in value.parts if one.skipped and one.proves]
+    lines += [Text(f"{one.name}: skipped: {one.skipped}", style="yellow") for one in skipped]
     return Group(*lines, Text(value.conclusion, style="green" if value.passed else "bold red"))
+
+
+def rebased(value: Rebased) -> RenderableType:
+    """Say what a rebase moved."""
+    if not value.moves:
+        return Text(f"nothing to do: your revisions follow {value.onto} already", style="green")
+    lines = [
+        Text(f"{one.revision} follows {', '.join(one.after)} instead of {', '.join(one.before) or 'nothing'}")
+        for one in value.moves
+    ]
+    return Group(*lines, Text(f"written: {', '.join(one.name for one in value.written)}", style="green"))
 
 
 def _facts(value: Verdict) -> Table:
@@ -78,7 +91,8 @@ def _waived(one: Waived, value: Verdict) -> Text:
 def _step(step: StepRehearsal, dialect: str) -> Text:
     statements = step.of(Run.UP)
     back = {True: "the way back restores everything", False: "the way back does not restore everything", None: ""}
-    words = [f"{len(statements)} statements in {sum(one.milliseconds for one in statements):.0f} ms"]
+    plural = "" if len(statements) == 1 else "s"
+    words = [f"{len(statements)} statement{plural} in {sum(one.milliseconds for one in statements):.0f} ms"]
     words += [f"{lock.words} on {lock.table}" for one in statements for lock in one.taken if lock.blocks_writes]
     words.append("it fails" if step.failure else back[step.reversible])
     return Text(f"{dialect}: {step.revision.id}: {'; '.join(dict.fromkeys(filter(None, words)))}", style="dim")

@@ -10,7 +10,15 @@ import pytest
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect
-from tbcv.gate.compatibility import Compatibility, Verdict, check_compatibility
+from tbcv.gate.blame import locate
+from tbcv.gate.compatibility import (
+    Compatibility,
+    RevisionVerdict,
+    Verdict,
+    additive_marks,
+    check_compatibility,
+    deploy_order,
+)
 from tbcv.migrate.history import read_history
 from tbcv.settings import Settings
 from tests.integration.synthetic import environment
@@ -184,6 +192,12 @@ CASES: dict[str, Case] = {
         ADDITIVE,
         only=("postgresql",),
     ),
+    "row_security": Case('op.execute("ALTER TABLE @ ENABLE ROW LEVEL SECURITY")', NEW_FIRST, only=("postgresql",)),
+    "row_security_that_lets_through": Case(
+        'op.execute("ALTER TABLE @ ENABLE ROW LEVEL SECURITY")\nop.execute("CREATE POLICY p ON @ USING (true)")',
+        ADDITIVE,
+        only=("postgresql",),
+    ),
     "identity": Case("op.execute(\"UPDATE @ SET note = 'x'\")", ADDITIVE),
 }
 
@@ -256,3 +270,50 @@ def test_verdict(checked: Checked, name: str, dialect: Dialect) -> None:
         assert one.location is not None
         assert one.location.line is not None
         assert (one.code == "breaks-previous-release") == bool(one.effects) == (not one.depends_on)
+
+
+def test_the_line_of_the_operation_is_named(tmp_path: Path) -> None:
+    """A finding points at the operation on its column, else at that on its table, else at the way up."""
+    path = tmp_path / "revision.py"
+    path.write_text(
+        'from alembic import op\n\nTABLE = "orders"\n\n\ndef upgrade():\n'
+        '    op.execute("UPDATE orders SET remark = note")\n'
+        '    with op.batch_alter_table("orders") as batch:\n        batch.drop_column("note")\n'
+        '    for name in ("lines", "parts"):\n        op.drop_table(name)\n'
+        '    op.alter_column(TABLE, "size", nullable=False)\n'
+    )
+    lines = [locate(path, *one).line for one in (("orders", "note"), ("s.parts", None), ("orders", "size"), ("x", "y"))]
+    assert lines == [9, 11, 12, 6]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ((), "Nothing to deploy"),
+        ((ADDITIVE, ADDITIVE), "Upgrade the database first, then deploy"),
+        ((NEW_FIRST,), "Deploy the new code, wait until the old code is gone, then upgrade the database"),
+        ((ADDITIVE, NEW_FIRST), "Upgrade the database to 1. Deploy the new code, wait"),
+        ((NEW_FIRST, ADDITIVE), "1 must wait until the old code is gone"),
+        ((ADDITIVE, BREAKING), "No order keeps every running release working: 2 breaks"),
+    ],
+)
+def test_deploy_order(verdicts: tuple[Verdict, ...], words: str) -> None:
+    """The order in words follows from the verdicts."""
+    judged = [RevisionVerdict(str(number), one) for number, one in enumerate(verdicts, 1)]
+    assert deploy_order(judged).startswith(words)
+
+
+@pytest.mark.anyio
+async def test_marks_need_both_engines(tmp_path: Path, postgres_admin_url: str) -> None:
+    """A revision is marked additive if it is on both engines, and breaking if it is not on one."""
+    first = TABLE.format(name="orders").replace("owners.id", "orders.id")
+    typed = 'op.execute("ALTER TABLE orders ALTER note TYPE uuid USING NULL::uuid")\n'
+    on_server = f"if op.get_bind().dialect.name == 'postgresql':\n    {typed}"
+    nullable = 'op.add_column("orders", sa.Column("more", sa.Text()))\n'
+    chain = environment(tmp_path, first, nullable, on_server, "raise RuntimeError('never')")
+    async with ScratchDatabases(Settings.from_env(scratch_database_url=postgres_admin_url)) as scratch:
+        marks = await additive_marks(chain, scratch, ["002", "003", "004"])
+        assert marks == {"002": True, "003": False}
+        found = await check_compatibility(chain, scratch, "sqlite", read_history(chain).ordered()[3:], models=None)
+    assert (found.verdicts, found.findings) == ((), ())
+    assert "never" in found.failure

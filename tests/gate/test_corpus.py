@@ -17,7 +17,7 @@ from tbcv.settings import Settings
 from tests.conftest import ENGINES
 from tests.gate import corpus
 
-ROWS = 350
+ROWS = 150
 
 
 @pytest.mark.anyio

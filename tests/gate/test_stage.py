@@ -120,3 +120,27 @@ async def test_own_revisions(dialect: Dialect) -> None:
     assert [step.revision.id for step in rehearsal.steps] == [one.id for one in revisions]
     assert all(step.reversible for step in rehearsal.steps)
     assert not [one for one in judge(rehearsal) if "irreversible" in one.effects or "fails" in one.effects]
+
+
+ENFORCED = SYNCHRONOUS.replace(
+    "with engine",
+    "from sqlalchemy import event\n"
+    'event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))\n'
+    "with engine",
+    1,
+)
+
+
+@pytest.mark.anyio
+async def test_children_of_a_rebuilt_table(tmp_path: Path) -> None:
+    """Where an env.py enforces foreign keys, a rebuild deletes the rows that refer to the table, and that is found."""
+    base = corpus.BASE.replace('"customers.id", name', '"customers.id", ondelete="CASCADE", name')
+    up = 'with op.batch_alter_table("customers") as batch:\n    batch.alter_column("bio", type_=sa.String(3000))'
+    texts = {"start": base, "new": corpus.revision("new", up, up.replace("sa.String(3000)", "sa.Text()"))}
+    environment = corpus.environment(tmp_path / "migrations", texts, ENFORCED)
+    revision = read_history(environment).revisions["new"]
+    async with ScratchDatabases(Settings.from_env()) as scratch:
+        rehearsal = await rehearse(environment, scratch, "sqlite", (revision,), rows=60)
+    (loss,) = rehearsal.steps[0].losses
+    assert (loss.table, loss.column, loss.how) == ("orders", None, "deleted")
+    assert {"data-loss", "irreversible", "sqlite-table-rebuild"} <= {one.code for one in judge(rehearsal)}

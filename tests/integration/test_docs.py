@@ -41,6 +41,8 @@ DATABASE = re.compile(r"postgresql://\S*?\bexample\.com[^/\s]*/\w+")
 VARYING = (
     (re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{4}-[\w.]+"), "<backup>"),
     (re.compile(r"\b\d+\.\d\d s\b"), "0.00 s"),
+    (re.compile(r"\b\d+ ms\b"), "0 ms"),
+    (re.compile(r"(?<=\bat )[0-9a-f]{10}\b"), "<commit>"),
     (re.compile(r'"seconds": \d+\.\d+'), '"seconds": 0.0'),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?"), "<time>"),
     (re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])"), "<revision>"),
