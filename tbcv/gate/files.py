@@ -39,8 +39,6 @@ def read_files(environment: AlembicEnvironment) -> RevisionFiles:
         except BrokenHistoryError as error:
             findings.append(found("revision-unreadable", error.message, path, error.line, hint=error.hint))
             continue
-        if revision is None:
-            continue
         if revision.id in revisions:
             other = revisions[revision.id].path.name
             message = f"{path.name} and {other} both declare revision {revision.id}"

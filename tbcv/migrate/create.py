@@ -27,7 +27,7 @@ from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, MigrationError, RevisionInvalidError, UpgradeFailedError
 from tbcv.migrate.draft import drafted
 from tbcv.migrate.drift import find_drift
-from tbcv.migrate.executor import alembic_alone, configuration, run_alembic
+from tbcv.migrate.executor import alembic_alone, configuration, require_importable, run_alembic
 from tbcv.migrate.history import read_history
 from tbcv.migrate.ledger import ledger_path
 from tbcv.migrate.location import AlembicEnvironment
@@ -148,6 +148,7 @@ async def _merge(environment: AlembicEnvironment, revisions: Iterable[str], mess
             hint="merging joins two or more",
         )
     async with alembic_alone():
+        require_importable(environment)
         config = configuration(environment, parse_database_url("sqlite://"))
         try:
             made = command.merge(config, list(names), message=_clean(message or f"merge {' and '.join(names)}"))

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,12 +16,16 @@ import anyio
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationInfo
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.util import immutabledict
 
 from tbcv.engine.engines import migration_engine
-from tbcv.engine.url import DatabaseURL
+from tbcv.engine.failures import reason
+from tbcv.engine.url import DatabaseURL, parse_database_url
+from tbcv.errors import BrokenHistoryError
 from tbcv.migrate.environment import STEP_LISTENERS
+from tbcv.migrate.history import revision_files
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.plan import AppliedStep, Direction, Plan
 
@@ -102,6 +107,29 @@ def configuration(environment: AlembicEnvironment, address: DatabaseURL, output:
     }.items():
         config.set_main_option(name, value.replace("%", "%%"))
     return config
+
+
+def require_importable(environment: AlembicEnvironment) -> None:
+    """Import every revision file once, as Alembic does when it runs any of them.
+
+    Raises:
+        BrokenHistoryError: One of them cannot be imported.
+    """
+    script = ScriptDirectory.from_config(configuration(environment, parse_database_url("sqlite://")))
+    try:
+        _ = list(script.walk_revisions())
+    except (Exception, SystemExit) as error:
+        raise _not_importable(error, environment) from error
+
+
+def _not_importable(error: BaseException, environment: AlembicEnvironment) -> BrokenHistoryError:
+    files = {str(path): path.name for path in revision_files(environment)}
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename in files]
+    where = f"{files[frames[-1].filename]} line {frames[-1].lineno}" if frames else "a revision file"
+    return BrokenHistoryError(
+        f"{where} cannot be imported: {type(error).__name__}: {reason(error)}",
+        hint="nothing was touched; install what it needs, or repair the file",
+    )
 
 
 def execute(

@@ -234,8 +234,6 @@ def read_history(environment: AlembicEnvironment) -> History:
     revisions: dict[str, Revision] = {}
     for path in revision_files(environment):
         revision = parse_revision(path)
-        if revision is None:
-            continue
         if revision.id in revisions:
             raise BrokenHistoryError(
                 f"revision {revision.id} stands twice: in {revisions[revision.id].path.name} and in {path.name}",
@@ -282,11 +280,11 @@ def revision_files(environment: AlembicEnvironment) -> Iterator[Path]:
         yield from sorted(path for path in directory.glob("*.py") if path.name != "__init__.py")
 
 
-def parse_revision(path: Path) -> Revision | None:
-    """Read one file; None where it declares no revision, as a module that revisions share.
+def parse_revision(path: Path) -> Revision:
+    """Read one file.
 
     Raises:
-        BrokenHistoryError: It does not parse, or what it declares is no revision.
+        BrokenHistoryError: It does not parse, or declares no revision.
     """
     try:
         tree = parse_source(path.read_bytes(), str(path))
@@ -300,8 +298,10 @@ def parse_revision(path: Path) -> Revision | None:
         raise BrokenHistoryError(f"cannot read {path.name}: {error}") from None
     names = dict(_assignments(tree, path))
     if "revision" not in names:
-        # Alembic passes over such files too: modules that revisions share.
-        return None
+        # Alembic would take the name of the file for an id where it can be one, and give up where it cannot.
+        raise BrokenHistoryError(
+            f"{path.name} declares no revision", hint="give it one, or move the file out of the directory of revisions"
+        )
     if not isinstance(names["revision"], str) or not names["revision"]:
         raise BrokenHistoryError(f"{path.name} declares a revision that is no text: {names['revision']!r}")
     doc = ast.get_docstring(tree) or ""

@@ -26,7 +26,7 @@ from tbcv.errors import (
 from tbcv.migrate.adoption import Adoption, adopt, recorded_match
 from tbcv.migrate.attempt import Attempt
 from tbcv.migrate.backup.model import Backup
-from tbcv.migrate.executor import StepClock, alembic_alone, render
+from tbcv.migrate.executor import StepClock, alembic_alone, render, require_importable
 from tbcv.migrate.fresh import create_at_head
 from tbcv.migrate.guard import DdlPolicy, guard
 from tbcv.migrate.history import History, read_history
@@ -220,6 +220,7 @@ class MigrationRunner:
             RevisionNotFoundError: There is no such revision.
         """
         await self._require_room(self.history().resolve(target))
+        await self._require_importable()
         async with self._recorded(Direction.STAMP) as trace:
             trace.before = (await self.status()).current
             plan = Plan(Direction.STAMP, trace.before, target, ())
@@ -265,6 +266,7 @@ class MigrationRunner:
             return stamp_script(self.history().resolve(plan.target))
         if not plan.steps:
             return f"-- nothing to do: the database is at {', '.join(plan.current) or 'base'}\n"
+        await self._require_importable()
         if self.address.dialect == "postgresql":
             return await self._offline(plan)
         with database_errors(self.address), copy_address() as (address, path):
@@ -304,6 +306,7 @@ class MigrationRunner:
             if not plan.steps:
                 return Outcome(direction, plan.current, plan.current)
             await self._require_room(plan.ids)
+            await self._require_importable()
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
@@ -326,6 +329,11 @@ class MigrationRunner:
             return
         length = ID_LENGTH if is_absent(self.address) else await self._look(read_id_length)
         require_room(ids, length)
+
+    async def _require_importable(self) -> None:
+        async with alembic_alone():
+            # In a thread: what a revision does when it is imported may take long.
+            await anyio.to_thread.run_sync(require_importable, self.environment)
 
     async def _backed_up(self, plan: Plan) -> str:
         """Take the backup that a plan needs; returns its id, or nothing where it needs none."""

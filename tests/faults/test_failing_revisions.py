@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 
+from tbcv.engine.embedded import EmbeddedPostgres
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import RefusedError
 from tbcv.migrate.executor import configuration
 from tbcv.migrate.location import read_environment
+from tests.conftest import empty_database
+from tests.faults.commands import Forge, ask, until
 from tests.faults.figures import Figures
-from tests.faults.synthetic import Synthetic
+from tests.faults.synthetic import Synthetic, wait
 
 TABLE = "op.create_table({0!r}, sa.Column('id', sa.Integer, primary_key=True), sa.Column('body', sa.Text))\n"
 FILL = (
     "for number in range(400):\n    op.get_bind().execute(sa.text('INSERT INTO two VALUES (:id, :body)'), "
     "{'id': number, 'body': 'x' * 4000})\n"
+)
+LONG = (
+    "op.execute('ALTER TABLE two ALTER body SET STORAGE PLAIN')\n"
+    "op.execute(\"INSERT INTO two SELECT n, repeat('x', 7000) FROM generate_series(1, 4000) AS n\")\n"
 )
 BLOCK = "with op.get_context().autocommit_block():\n    op.execute({0!r})\n"
 
@@ -68,6 +77,37 @@ def test_the_disk_is_full(on_sqlite: Synthetic, figures: Figures, fault: str) ->
     on_sqlite.run("upgrade")
     assert on_sqlite.scalar("SELECT count(*) FROM two") == 400
     figures.note(f"disk full, sqlite, by {fault}", "rolled back, earlier revision kept, resumed")
+
+
+def limit_files(pid: int, size: int) -> None:
+    """Let a process of ours, or of a user that is less than we are, make no file longer than that many bytes."""
+    owner = Path(f"/proc/{pid}").stat()
+    user, group = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (None, None)
+    subprocess.run(["prlimit", "--pid", str(pid), f"--fsize={size}"], check=True, user=user, group=group)
+
+
+def test_the_server_has_no_room(forge: Forge, tmp_path: Path, figures: Figures) -> None:
+    """A server that cannot make a file longer fails the revision; with room again it runs."""
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    with EmbeddedPostgres() as server, empty_database(server.url(), tmp_path) as url:
+        one = Synthetic(forge, tmp_path / "environment", url)
+        one.write("a1", TABLE.format("one") + "op.execute(\"INSERT INTO one VALUES (1, 'kept')\")")
+        filled = TABLE.format("two") + LONG
+        one.write("a2", wait(ready, go) + filled)
+        upgrade = one.start("upgrade")
+        until(ready.exists, 30)
+        # Not less than a segment of the write-ahead log: a server that cannot write that ends.
+        for session in ask(url, "SELECT pid FROM pg_stat_activity WHERE state LIKE 'idle%'"):
+            limit_files(session["pid"], 20_000_000)
+        go.touch()
+        done = upgrade.finish()
+        assert done.code == 3, done
+        assert "revision a2 (Revision a2.) failed and was rolled back: could not extend file" in done.line
+        assert (one.recorded, one.tables()) == (["a1"], {"one"})
+        assert one.fetch("SELECT * FROM one") == [{"id": 1, "body": "kept"}]
+        one.run("upgrade")
+        assert one.scalar("SELECT count(*) FROM two") == 4000
+    figures.note("disk full, postgresql, by file size", "rolled back, earlier revision kept, resumed")
 
 
 def test_an_invalid_index_is_built_again(on_postgresql: Synthetic) -> None:

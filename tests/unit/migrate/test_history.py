@@ -229,7 +229,6 @@ def test_files_of_every_spelling(tmp_path: Path) -> None:
         two='revision = "b1"\ndown_revision = "a1"\nbranch_labels = ("x", "y")\n',
         three='"""Third."""\nrevision = "b2"\ndown_revision = ["a1"]\ndepends_on = "b1"\n',
         four='revision = "c1"\ndown_revision = ("b1", "b2")\ndepends_on = None\n',
-        shared="# no revision: something that revisions import\nNAMES = ()\n",
         __init__="revision = 'not looked at'",
     )
     history = read_history(environment)
