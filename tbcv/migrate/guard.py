@@ -7,23 +7,21 @@ so it must be possible to run it again. And what stands before it must not be co
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tbcv.errors import LockLostError, RefusedError
 from tbcv.migrate.lock import WORK_KEY, HeldLock
+from tbcv.migrate.repeatable import repeatable
 from tbcv.migrate.status import VERSION_TABLE
-
-_log = logging.getLogger(__name__)
 
 _PASSING = {"55P03": "a lock timeout", "40P01": "a deadlock", "40001": "a serialization failure"}
 # A server that does not look whether its client is still there works on for a dead one, and its locks stay.
@@ -33,16 +31,9 @@ _OPENING = (
     "(SELECT set_config(name, '1s', true) FROM pg_settings "
     "WHERE name = 'client_connection_check_interval' AND version() !~* 'mingw|visual c|msvc')"
 )
-_CONCURRENTLY = re.compile(
-    r"^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<exists>IF\s+NOT\s+EXISTS\s+)?(?P<name>\S+)\s+ON\b",
-    re.IGNORECASE,
-)
-_DROP_CONCURRENTLY = re.compile(r"^\s*DROP\s+INDEX\s+CONCURRENTLY\s+(?!IF\s)", re.IGNORECASE)
-_ADD_VALUE = re.compile(r"^\s*ALTER\s+TYPE\s+\S+\s+ADD\s+VALUE\s+(?!IF\s)", re.IGNORECASE)
 _ONLY_LOOKS = re.compile(
     r"^\s*(SELECT|PRAGMA|SHOW|SET|VALUES|EXPLAIN|LOCK|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT)\b", re.IGNORECASE
 )
-_VALIDITY = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +81,7 @@ def guard(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy) -> None:
         _many: bool,
     ) -> tuple[str, Any]:
         _require(held)
-        return (_repeatable(connection, statement) if _is_autocommit(connection) else statement), parameters
+        return (repeatable(connection, statement) if _is_autocommit(connection) else statement), parameters
 
     @event.listens_for(engine.sync_engine, "commit")
     def _commit(connection: Connection) -> None:
@@ -151,29 +142,3 @@ def _require(held: HeldLock) -> None:
             "the connection that holds the migration lock was closed by the server",
             hint="what was in progress was rolled back; run it again",
         )
-
-
-def _repeatable(connection: Connection, statement: str) -> str:
-    """Write a statement outside of a transaction so that it can follow an attempt that came further."""
-    if match := _CONCURRENTLY.match(statement):
-        return _clear_leftover(connection, match, statement)
-    if match := _DROP_CONCURRENTLY.match(statement):
-        return f"{match[0]}IF EXISTS {statement[match.end() :]}"
-    if match := _ADD_VALUE.match(statement):
-        return f"{match[0]}IF NOT EXISTS {statement[match.end() :]}"
-    return statement
-
-
-def _clear_leftover(connection: Connection, match: re.Match[str], statement: str) -> str:
-    """Drop an invalid index of the name that is to be built, and keep a valid one."""
-    name = match.group("name")
-    valid = connection.execute(_VALIDITY, {"name": name}).scalar()
-    if valid is None:
-        return statement
-    if valid:
-        _log.warning("index %s was built by an earlier attempt and is kept", name)
-        start = match.start("name")
-        return statement if match.group("exists") else f"{statement[:start]}IF NOT EXISTS {statement[start:]}"
-    _log.warning("index %s was left unfinished by an earlier attempt: it is dropped and built again", name)
-    connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {name}")
-    return statement

@@ -8,6 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic import command
 from sqlalchemy import Connection, text
@@ -19,7 +20,7 @@ from tbcv.errors import RefusedError
 from tbcv.migrate.executor import configuration
 from tbcv.migrate.location import read_environment
 from tests.conftest import empty_database
-from tests.faults.commands import Forge, ask, until
+from tests.faults.commands import Forge, ask, plain, until
 from tests.faults.figures import Figures
 from tests.faults.synthetic import Synthetic, wait
 
@@ -154,6 +155,62 @@ def test_what_an_autocommit_block_did_is_done_again(
     on_postgresql.run("upgrade")
     assert (on_postgresql.recorded, on_postgresql.tables()) == (["a2"], {"one", "two"})
     assert on_postgresql.scalar(proof) == 1
+
+
+def test_indexes_that_were_not_rebuilt_are_rebuilt(on_postgresql: Synthetic) -> None:
+    """The invalid copies that a failed REINDEX CONCURRENTLY leaves are gone once it has succeeded."""
+    one = on_postgresql
+    function = "CREATE OR REPLACE FUNCTION low(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN {}; END'"
+    one.write(
+        "a1",
+        TABLE.format("one")
+        + f"op.execute({function.format('RETURN lower($1)')!r})\n"
+        + "op.execute('CREATE INDEX bodies ON one (low(body))')\n"
+        + "op.execute(\"INSERT INTO one VALUES (1, 'x')\")",
+    )
+    one.run("upgrade")
+    one.execute(function.format("RAISE division_by_zero"))
+    one.write("a2", BLOCK.format("REINDEX TABLE CONCURRENTLY one"))
+    assert "division_by_zero" in one.run("upgrade", code=3).line
+    left = r"SELECT count(*) FROM pg_class WHERE relname ~ '_ccnew\d*$'"
+    assert one.scalar(left) > 0
+    one.execute(function.format("RETURN lower($1)"))
+    assert "was left unfinished by an earlier attempt" in one.run("upgrade").err
+    assert (one.scalar(left), one.recorded) == (0, ["a2"])
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_partition_that_was_being_detached_is_detached(on_postgresql: Synthetic, finished: bool) -> None:
+    """A detachment that was cancelled while it waited for readers, or was followed by a failure, is not in the way."""
+    one = on_postgresql
+    one.write(
+        "a1",
+        "op.execute('CREATE TABLE one (id int) PARTITION BY RANGE (id)')\n"
+        "op.execute('CREATE TABLE part PARTITION OF one FOR VALUES FROM (0) TO (9)')",
+    )
+    one.run("upgrade")
+    detach = "ALTER TABLE one DETACH PARTITION part CONCURRENTLY"
+    if finished:
+        one.write("a2", BLOCK.format(detach) + "raise ValueError('after the block')")
+        one.run("upgrade", code=3)
+    else:
+        asyncio.run(cut_short(one.url, "one", detach))
+    assert one.scalar("SELECT count(*) FROM pg_inherits") == (0 if finished else 1)
+    one.write("a2", BLOCK.format(detach))
+    one.run("upgrade")
+    assert (one.scalar("SELECT count(*) FROM pg_inherits"), one.recorded) == (0, ["a2"])
+
+
+async def cut_short(url: str, read: str, statement: str) -> None:
+    """Let a statement wait for the end of a transaction that reads a table, and cancel it."""
+    reader, other = await asyncpg.connect(plain(url)), await asyncpg.connect(plain(url))
+    async with reader.transaction():
+        await reader.fetch(f"SELECT * FROM {read}")
+        await other.execute("SET statement_timeout = '500ms'")
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await other.execute(statement)
+    await reader.close()
+    await other.close()
 
 
 def test_nothing_is_committed_before_an_autocommit_block(synthetic: Synthetic) -> None:
