@@ -23,11 +23,14 @@ _DETACH = re.compile(
     re.IGNORECASE,
 )
 _VALIDITY = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+# Of the table or of that of the index, and of what holds its long values.
 _UNFINISHED = text(
+    "WITH named AS (SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(:name)), "
+    "to_regclass(:name)) AS oid), tables AS (SELECT oid FROM named UNION ALL "
+    "SELECT reltoastrelid FROM pg_class JOIN named USING (oid)) "
     "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name FROM pg_index i "
-    "JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-    r"WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)\d*$' AND i.indrelid = "
-    "coalesce((SELECT o.indrelid FROM pg_index o WHERE o.indexrelid = to_regclass(:name)), to_regclass(:name))"
+    "JOIN tables t ON t.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid "
+    r"JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)\d*$'"
 )
 _ATTACHED = text("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass(:name)")
 _NOTHING = "SELECT 1"
