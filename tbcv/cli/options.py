@@ -221,7 +221,10 @@ def log_to_stderr() -> None:
     """Let tbcv's warnings, such as repaired rows, be seen."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("  ! %(message)s"))
-    logging.getLogger("tbcv").addHandler(handler)
+    log = logging.getLogger("tbcv")
+    log.addHandler(handler)
+    # The env.py of somebody else may set up logging too, and would say everything again.
+    log.propagate = False
 
 
 @contextmanager
