@@ -12,7 +12,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import make_url
 
-from tests.journeys.command_line import CommandLine, Json, execute, fetch, recorded, write_environment, write_revision
+from tests.journeys.command_line import (
+    ROOT,
+    CommandLine,
+    Json,
+    execute,
+    fetch,
+    recorded,
+    write_environment,
+    write_revision,
+)
 from tests.journeys.test_cli_environments import ASYNC
 
 THINGS = 'op.create_table("things", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))'
@@ -258,7 +267,8 @@ def test_marks_of_another_project(project: Project) -> None:
 def test_not_for_tbcv_itself(on_sqlite: CommandLine) -> None:
     """Tbcv's own database gets no other table beside alembic_version; its journal names the backup too."""
     assert "audit_logs" in on_sqlite.refused("upgrade", "--journal", code=2)
-    on_sqlite("upgrade", "-r", "010")
+    assert "audit_logs" in on_sqlite.refused("upgrade", "--journal", "-c", str(ROOT / "alembic.ini"), code=2)
+    on_sqlite("upgrade", "-r", "010", "-c", str(ROOT / "alembic.ini"))
     done = on_sqlite.document("upgrade")
     newest = on_sqlite.document("history", "--applied")["runs"][0]
     assert (newest["after"], newest["backup"]) == (["011"], done["backup"])
