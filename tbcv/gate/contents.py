@@ -8,9 +8,11 @@ by their names, else by what they hold.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import NoneType
+from typing import cast
 
 from sqlalchemy import Connection
 
@@ -299,8 +301,15 @@ def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
         selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
         rows = connection.exec_driver_sql(f"SELECT {selected} FROM {quoted}").all()
         root = roots.get(name, name)
-        texts = tuple(tuple(_text(value) for value in row) for row in rows)
-        yield TableRows(str(root), name, columns, texts, lasting=False)
+        texts = [_texts(values) for values in zip(*rows, strict=True)]
+        yield TableRows(str(root), name, columns, tuple(zip(*texts, strict=True)), lasting=False)
+
+
+def _texts(values: Sequence[object]) -> Sequence[Value]:
+    """Spell the values of a column; most columns hold nothing but texts already."""
+    if {str, NoneType}.issuperset(map(type, values)):
+        return cast("Sequence[Value]", values)
+    return [_text(value) for value in values]
 
 
 def _text(value: object) -> Value:

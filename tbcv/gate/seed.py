@@ -105,8 +105,7 @@ class _Writer:
         )
         self._unique = {name for key in table.keys if len(key) == 1 for name in key} | self._telling_apart(table)
         self._parents: dict[Reference, list[tuple[object, ...]]] = {}
-        self._values: dict[tuple[str, int, int], object] = {}
-        self._references = sorted(table.references, key=lambda one: -len(one.columns))
+        self._references = tuple(enumerate(sorted(table.references, key=lambda one: -len(one.columns))))
 
     def fill(self) -> tuple[int, str]:
         """Insert rows; returns how many the table has, and what went wrong if it has none."""
@@ -122,10 +121,10 @@ class _Writer:
             missing = self._wanted - count
             if missing <= self._wanted // 5:
                 break
-            rows = [self._row(number + place, attempt) for place in range(missing)]
+            rows = self._rows(range(number, number + missing), attempt)
             number += missing
             try:
-                self._insert([row for row in rows if row is not None])
+                self._insert(rows)
             except DBAPIError as error:
                 why = reason(error)
             count = self._count()
@@ -169,24 +168,27 @@ class _Writer:
             )
             self._parents[reference] = [tuple(row) for row in found]
 
-    def _row(self, number: int, attempt: int) -> Row | None:
-        row: Row = {}
-        for place, reference in enumerate(self._references):
-            if not self._refer(row, reference, number, place):
-                return None
-        for column in self._table.columns:
-            if column.name not in row:
-                row[column.name] = self._value(column, number, attempt)
-        return row
+    def _rows(self, numbers: range, attempt: int) -> list[Row]:
+        names = [column.name for column in self._table.columns]
+        if not names:
+            return [{} for _ in numbers]
+        columns = [self._values_of(column, numbers, attempt) for column in self._table.columns]
+        found = []
+        for number, values in zip(numbers, zip(*columns, strict=True), strict=True):
+            referred: Row = {}
+            if all(self._refer(referred, reference, number, place) for place, reference in self._references):
+                found.append(dict(zip(names, values, strict=True)) | referred)
+        return found
 
-    def _value(self, column: SeedColumn, number: int, attempt: int) -> object:
+    def _values_of(self, column: SeedColumn, numbers: range, attempt: int) -> list[object]:
+        """Return the values of a column, which repeat unless they have to differ: making one takes long."""
         unique = column.name in self._unique
-        if unique or is_telling(column):
-            return self._written(column, value_of(column, number, attempt, unique=unique))
-        key = (column.name, attempt, number % CYCLE)
-        if key not in self._values:
-            self._values[key] = self._written(column, value_of(column, number % CYCLE, attempt, unique=False))
-        return self._values[key]
+        cycle = not unique and not is_telling(column)
+        different = range(min(CYCLE, numbers.stop)) if cycle else numbers
+        values = [value_of(column, number, attempt, unique=unique) for number in different]
+        if self._sqlite and column.kind is not Kind.TEXT:
+            values = [_written(column, value) for value in values]
+        return [values[number % CYCLE] for number in numbers] if cycle else values
 
     def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
         """Choose what a row refers to; returns whether the row is possible."""
@@ -213,17 +215,6 @@ class _Writer:
     def _refers_to_own_row(self, reference: Reference) -> bool:
         """Tell whether a required reference of a table to itself can point at its own row."""
         return all(name in self._unique for name in reference.others)
-
-    def _written(self, column: SeedColumn, value: object) -> object:
-        if not self._sqlite or value is None:
-            return value
-        if column.kind is Kind.BYTES:
-            return bytes.fromhex(str(value)[2:])
-        if column.kind is Kind.NUMERIC:
-            return float(str(value))
-        if column.kind is Kind.OTHER:
-            return str(value)
-        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
     def _insert(self, rows: Sequence[Row]) -> None:
         if not rows:
@@ -291,6 +282,19 @@ class _Writer:
                 savepoint.commit()
             except DBAPIError:
                 savepoint.rollback()
+
+
+def _written(column: SeedColumn, value: object) -> object:
+    """Return a value as SQLite's driver takes it."""
+    if value is None:
+        return None
+    if column.kind is Kind.BYTES:
+        return bytes.fromhex(str(value)[2:])
+    if column.kind is Kind.NUMERIC:
+        return float(str(value))
+    if column.kind is Kind.OTHER:
+        return str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _is_referring(table: SeedTable, column: SeedColumn) -> bool:

@@ -8,6 +8,7 @@ number always gives the same value.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -16,9 +17,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
-from uuid import UUID, uuid5
 
-_SPACE = UUID("6f1c3a52-0d3f-4b0e-9a56-5c1d2e8f7a10")
 _BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
 _WORDS = ("draft", "active", "pending", "closed", "archived")
 _SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
@@ -183,6 +182,12 @@ def _moment(column: SeedColumn, number: int) -> datetime:
     return _BEGIN + timedelta(minutes=37 * number, seconds=column.place)
 
 
+def _uuid(seed: str) -> str:
+    """Return a UUID that is always the same for a text."""
+    digits = hashlib.blake2b(seed.encode(), digest_size=16).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
+
+
 def _other(column: SeedColumn, number: int) -> str | None:
     pattern = next((one for name, one in _OTHERS.items() if column.base.startswith(name)), None)
     return pattern.format(number // 250 % 250, number % 250, number, number + 1) if pattern else None
@@ -208,7 +213,7 @@ _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
     Kind.TIME: lambda column, number: _moment(column, number).time().isoformat(),
     Kind.TIMESTAMP: lambda column, number: _moment(column, number).replace(tzinfo=None).isoformat(" ", "microseconds"),
     Kind.INTERVAL: lambda _, number: f"{number} minutes",
-    Kind.UUID: lambda column, number: str(uuid5(_SPACE, f"{column.name} {number}")),
+    Kind.UUID: lambda column, number: _uuid(f"{column.name} {number}"),
     Kind.JSON: _json,
     Kind.BYTES: lambda _, number: f"\\x{number:08x}",
     Kind.ENUM: lambda column, number: column.labels[number % len(column.labels)],
@@ -275,8 +280,8 @@ def _is_prose(column: SeedColumn) -> bool:
 def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
     """Return a text such as the name of its column promises."""
     if column.limits in ((36,), (32,)) and column.words & {"id", "uuid", "guid"}:
-        made = uuid5(_SPACE, f"{column.name} {number}")
-        return str(made) if column.limits == (36,) else made.hex
+        made = _uuid(f"{column.name} {number}")
+        return made if column.limits == (36,) else made.replace("-", "")
     # The first ones differ from number to number.
     for words, maker in _NAMED[:3] if unique else _NAMED:
         if column.words & words:
@@ -336,6 +341,6 @@ def _shaped(number: int, limit: int) -> str:
         letters.lower(),
         f"2024-01-{number % 28 + 1:02d}",
         f"#{number % 0xFFFFFF:06x}",
-        str(uuid5(_SPACE, str(number))),
+        _uuid(str(number)),
     )
     return shapes[number % len(shapes)][:limit]
