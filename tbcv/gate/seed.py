@@ -18,12 +18,23 @@ from tbcv.engine.engines import migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
-from tbcv.gate.seeding.values import CYCLE, Kind, SeedColumn, is_telling, value_of
+from tbcv.gate.seeding.values import (
+    CYCLE,
+    Kind,
+    SeedColumn,
+    is_repeated,
+    is_telling,
+    is_typed_by_people,
+    is_wide,
+    tame_value_of,
+    value_of,
+)
 
 _ENOUGH_ALREADY = 20
 _BUDGET = 60_000
 _ATTEMPTS = 4
 _MOST_PARTS = 100
+_ALIKE = 40
 
 Row = dict[str, object]
 
@@ -41,7 +52,7 @@ class Seeded:
     unfilled: Mapping[str, str]
 
 
-async def seed(address: DatabaseURL, rows: int = 2000) -> Seeded:
+async def seed(address: DatabaseURL, rows: int = 2000, *, tame: bool = False) -> Seeded:
     """Fill all tables of a scratch database.
 
     A table in which the history itself has put a fair number of rows is left as it is: nobody knows better what
@@ -50,25 +61,27 @@ async def seed(address: DatabaseURL, rows: int = 2000) -> Seeded:
     Args:
         address: A scratch database.
         rows: How many rows each table is to have.
+        tame: Whether to leave out what is most likely to be in the way of a stricter schema: nothing is empty, long,
+            twice there or far from the rest.
     """
     engine = migration_engine(address)
     try:
         async with engine.connect() as connection:
-            done = await connection.run_sync(_seed, rows)
+            done = await connection.run_sync(_seed, rows, tame)
             await connection.commit()
             return done
     finally:
         await engine.dispose()
 
 
-def _seed(connection: Connection, rows: int) -> Seeded:
+def _seed(connection: Connection, rows: int, tame: bool) -> Seeded:
     tables = read_tables(connection)
     wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
     _without_triggers(connection)
     counts: dict[str, int] = {}
     unfilled: dict[str, str] = {}
     for table in tables:
-        writer = _Writer(connection, table, wanted)
+        writer = _Writer(connection, table, wanted, tame=tame)
         counts[table.name], why = writer.fill()
         if counts[table.name] == 0:
             unfilled[table.name] = why or "no row satisfies its constraints"
@@ -94,10 +107,12 @@ class _Writer:
         connection: In a transaction.
         table: The table.
         wanted: How many rows it is to have.
+        tame: As for `seed`.
     """
 
-    def __init__(self, connection: Connection, table: SeedTable, wanted: int) -> None:
+    def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, tame: bool) -> None:
         self._connection = connection
+        self._tame = tame
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
         self._table = replace(
@@ -183,18 +198,24 @@ class _Writer:
     def _values_of(self, column: SeedColumn, numbers: range, attempt: int) -> list[object]:
         """Return the values of a column, which repeat unless they have to differ: making one takes long."""
         unique = column.name in self._unique
-        cycle = not unique and not is_telling(column)
-        different = range(min(CYCLE, numbers.stop)) if cycle else numbers
-        values = [value_of(column, number, attempt, unique=unique) for number in different]
+        cycle = not (unique or self._tame or is_telling(column))
+        # Of another length for each column: else one would seem to be made out of the other.
+        length = CYCLE + column.place
+        different = range(min(length, numbers.stop)) if cycle else numbers
+        make = tame_value_of if self._tame and attempt == 0 else value_of
+        values = [make(column, number, attempt, unique=unique) for number in different]
+        if not cycle and not self._tame:
+            values = [_alike(column, values, place, unique=unique) for place in range(len(values))]
         if self._sqlite and column.kind is not Kind.TEXT:
             values = [_written(column, value) for value in values]
-        return [values[number % CYCLE] for number in numbers] if cycle else values
+        return [values[number % length] for number in numbers] if cycle else values
 
     def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
         """Choose what a row refers to; returns whether the row is possible."""
         columns = [self._table.column(name) for name in reference.columns]
         optional = any(column is not None and column.nullable for column in columns)
-        if reference.table == self._table.name or (optional and number % 7 == (place * 3 + 2) % 7):
+        absent = optional and not self._tame and number % 7 == (place * 3 + 2) % 7
+        if reference.table == self._table.name or absent:
             if optional:
                 row.update({name: None for name in reference.columns if name not in row})
             return optional or self._refers_to_own_row(reference)
@@ -282,6 +303,19 @@ class _Writer:
                 savepoint.commit()
             except DBAPIError:
                 savepoint.rollback()
+
+
+def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: bool) -> object:
+    """Return, here and there, what production has as well: a value twice, in another case, or far from the others."""
+    before, value = values[place - 1], values[place]
+    if before is None or value is None or not is_repeated(column):
+        return value
+    turn = place % _ALIKE
+    if turn == 1 and not unique:
+        return before
+    if turn in (2, 4) and isinstance(before, str) and isinstance(value, str) and is_typed_by_people(column):
+        return (before if turn == 2 else value).swapcase()
+    return 1_000_000 + place if turn == 3 and not unique and column.kind is Kind.INTEGER and is_wide(column) else value
 
 
 def _written(column: SeedColumn, value: object) -> object:
