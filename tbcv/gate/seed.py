@@ -25,7 +25,6 @@ from tbcv.gate.seeding.values import (
     is_repeated,
     is_telling,
     is_typed_by_people,
-    is_wide,
     tame_value_of,
     value_of,
 )
@@ -306,7 +305,7 @@ class _Writer:
 
 
 def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: bool) -> object:
-    """Return, here and there, what production has as well: a value twice, in another case, or far from the others."""
+    """Return, here and there, what production has as well: a value twice, or in another case."""
     before, value = values[place - 1], values[place]
     if before is None or value is None or not is_repeated(column):
         return value
@@ -315,7 +314,7 @@ def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: 
         return before
     if turn in (2, 4) and isinstance(before, str) and isinstance(value, str) and is_typed_by_people(column):
         return (before if turn == 2 else value).swapcase()
-    return 1_000_000 + place if turn == 3 and not unique and column.kind is Kind.INTEGER and is_wide(column) else value
+    return value
 
 
 def _written(column: SeedColumn, value: object) -> object:

@@ -159,15 +159,6 @@ def is_repeated(column: SeedColumn) -> bool:
     return column.kind is not Kind.UUID and not _holds_uuids(column)
 
 
-def is_wide(column: SeedColumn) -> bool:
-    """Tell whether a column has room for numbers beyond those of a small integer."""
-    return not _is_small(column) and not column.numbers
-
-
-def _is_small(column: SeedColumn) -> bool:
-    return column.base in ("smallint", "SMALLINT", "TINYINT")
-
-
 def is_typed_by_people(column: SeedColumn) -> bool:
     """Tell whether values may differ in nothing but their case."""
     return column.kind is Kind.TEXT and bool(column.words & _TYPED_NAMES)
@@ -277,7 +268,7 @@ def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
         return number + 1
     if (
         number % 50 == 11
-        and not _is_small(column)
+        and column.base not in ("smallint", "SMALLINT", "TINYINT")
         and not column.numbers
         and not column.words & {"year", "month", "day", "age", "percent", "port"}
     ):
