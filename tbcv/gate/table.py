@@ -443,6 +443,14 @@ def downgrade():
         observed="The revision reads environment variables.",
         why="The chain makes another schema in every installation.",
         hint="decide in the application, not in the history",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("region", sa.String(20), server_default="eu"))
+
+
+def downgrade():
+    op.drop_column("orders", "region")
+""",
     ),
     Hazard(
         code="imports-models",
@@ -515,17 +523,37 @@ def downgrade():
         observed="An index that PostgreSQL marks invalid after the statement that made it.",
         why="It is maintained on every write and used by no query.",
         hint="drop it CONCURRENTLY and build it again; on partitions, attach one for each",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_orders_amount")
+        op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True)
+
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_amount", "orders", postgresql_concurrently=True)
+""",
         dialects=_POSTGRESQL,
     ),
     Hazard(
         code="privileges-changed",
         severity=Severity.WARNING,
-        effects=(),
+        effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="Owner or privileges change",
         observed="Owner and privileges of a table from before the revision differ afterwards, by GRANT or REVOKE or "
         "because it was made anew.",
         why="Roles of the application lose their rights, or others gain some, without anybody having decided it.",
         hint="grant again what a table had that is made anew, and keep rights out of the history",
+        recipe="""\
+def upgrade():
+    op.create_table("shipments", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("state", sa.Text()))
+    op.execute("GRANT SELECT ON shipments TO PUBLIC")
+
+
+def downgrade():
+    op.drop_table("shipments")
+""",
         dialects=_POSTGRESQL,
     ),
 )
