@@ -22,6 +22,7 @@
         │   ├── DatabaseBehindError
         │   ├── HistoryDivergedError
         │   ├── ConfirmationRequiredError
+        │   ├── ConnectsElsewhereError
         │   └── ForeignKeyViolationError
         └── UpgradeFailedError
 
@@ -179,6 +180,12 @@ class ConfirmationRequiredError(RefusedError):
     """A destructive request was made where nobody can be asked."""
 
     code = "confirmation-required"
+
+
+class ConnectsElsewhereError(RefusedError):
+    """The ``env.py`` of another project connects by itself, and to another database than the one in question."""
+
+    code = "connects-elsewhere"
 
 
 class ForeignKeyViolationError(RefusedError):

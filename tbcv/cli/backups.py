@@ -51,7 +51,7 @@ def restore(target: Target, name: str, yes: bool, as_json: bool) -> None:
         undo = document.backup(done.undo) if done.undo else None
         show_document("restore", {"backup": document.backup(chosen), "undo": undo, "rows": dict(done.rows)})
     else:
-        show(terminal.restored(done))
+        show(terminal.restored(done, target.restore))
 
 
 COMMANDS = (backup, backups, restore)
@@ -82,4 +82,4 @@ def _find(target: Target, name: str) -> Backup:
     for one in found:
         if one.id == name:
             return one
-    raise BackupError(f"there is no backup {name}", hint="`tbcv migrate backups` lists them")
+    raise BackupError(f"there is no backup {name}", hint=f"`{target.command('backups')}` lists them")

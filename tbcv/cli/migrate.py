@@ -14,6 +14,7 @@ from tbcv.cli.options import (
     Target,
     announce,
     confirm,
+    journal_option,
     json_option,
     log_to_stderr,
     progress,
@@ -118,6 +119,7 @@ def show_plan(target: Target, revision: str, as_json: bool) -> None:
 @sql_option
 @click.option("-r", "--revision", default="head", show_default=True, help="Where to: head, an id, or +1.")
 @click.option("--plan", "planned", is_flag=True, help="Show what it would do and change nothing.")
+@journal_option
 def upgrade(target: Target, revision: str, sql: bool, planned: bool, as_json: bool) -> None:
     """Apply pending revisions."""
     if planned:
@@ -127,7 +129,7 @@ def upgrade(target: Target, revision: str, sql: bool, planned: bool, as_json: bo
     if sql:
         _show_script(runner, Direction.UPGRADE, revision, as_json=as_json)
         return
-    _show_outcome("upgrade", await_result(runner.upgrade, revision), runner, as_json=as_json)
+    _show_outcome("upgrade", await_result(runner.upgrade, revision), target, as_json=as_json)
 
 
 @migrate.command()
@@ -136,6 +138,7 @@ def upgrade(target: Target, revision: str, sql: bool, planned: bool, as_json: bo
 @sql_option
 @click.option("-r", "--revision", required=True, help="Where to: base, an id, or -1.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@journal_option
 def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool) -> None:
     """Revert revisions, after saying what will be lost."""
     runner = target.runner(announce)
@@ -148,7 +151,7 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
         progress(terminal.losses(losses, plan.steps, revision))
         confirm(f"the downgrade to {plan.target}", yes=yes)
     outcome = await_result(runner.downgrade, plan.destination)
-    _show_outcome("downgrade", outcome, runner, as_json=as_json, losses=document.losses(losses))
+    _show_outcome("downgrade", outcome, target, as_json=as_json, losses=document.losses(losses))
 
 
 @migrate.command()
@@ -173,13 +176,14 @@ def create(target: Target, message: str, autogenerate: bool, sql: bool, as_json:
 @json_option
 @sql_option
 @click.argument("revision")
+@journal_option
 def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
     """Record a revision without running anything."""
     runner = target.runner(announce)
     if sql:
         _show_script(runner, Direction.STAMP, revision, as_json=as_json)
         return
-    _show_outcome("stamp", await_result(runner.stamp, revision), runner, as_json=as_json)
+    _show_outcome("stamp", await_result(runner.stamp, revision), target, as_json=as_json)
 
 
 @migrate.command()
@@ -187,6 +191,7 @@ def stamp(target: Target, revision: str, sql: bool, as_json: bool) -> None:
 @json_option
 @sql_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@journal_option
 def adopt(target: Target, yes: bool, sql: bool, as_json: bool) -> None:
     """Find the revision of a database that records none, and record it."""
     runner = target.runner(announce)
@@ -198,7 +203,7 @@ def adopt(target: Target, yes: bool, sql: bool, as_json: bool) -> None:
     if adoption.statements and not adoption.refusals:
         confirm(f"adopting the database at {adoption.revision}", yes=yes)
     outcome = await_result(runner.adopt, adoption)
-    _show_outcome("adopt", outcome, runner, as_json=as_json, statements=list(adoption.statements))
+    _show_outcome("adopt", outcome, target, as_json=as_json, statements=list(adoption.statements))
 
 
 @migrate.command()
@@ -361,15 +366,15 @@ def _place(target: Target) -> Status | None:
 def _show_outcome(
     kind: str,
     outcome: Outcome,
-    runner: MigrationRunner,
+    target: Target,
     *,
     as_json: bool,
     **more: Any,  # noqa: ANN401
 ) -> None:
     if outcome.backup:
-        progress(f"  backup {outcome.backup}; `tbcv migrate restore {outcome.backup}` brings it back")
+        progress(f"  backup {outcome.backup}; `{target.restore} {outcome.backup}` brings it back")
     if as_json:
-        show_document(kind, document.outcome(outcome, runner.address.redacted) | more)
+        show_document(kind, document.outcome(outcome, target.address.redacted) | more)
     else:
         show(terminal.outcome(outcome))
 

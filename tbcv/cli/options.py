@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,10 @@ from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, ConfirmationRequiredError
 from tbcv.gate.drift import ModelSource
 from tbcv.migrate.guard import DdlPolicy
+from tbcv.migrate.journal import OTHER_JOURNAL
 from tbcv.migrate.location import AlembicEnvironment, expanded_url, own_environment, read_environment, written_url
 from tbcv.migrate.plan import AppliedStep
+from tbcv.migrate.protection import Protection
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.report import document, terminal
 from tbcv.settings import Settings
@@ -41,10 +44,12 @@ class Target:
     Attributes:
         database_url: As given on the command line, if it was.
         config: An alembic.ini given on the command line, if one was.
+        journal: Whether a run makes the table of the journal in another project's database.
     """
 
     database_url: str | None = None
     config: Path | None = None
+    journal: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -60,6 +65,20 @@ class Target:
     def address(self) -> DatabaseURL:
         """The database that migrations of the target go to."""
         return self.runner().address
+
+    def command(self, verb: str) -> str:
+        """Return a command as one that goes to this target is written; a password is left out of it."""
+        words = ["tbcv", "migrate", verb]
+        if self.config is not None:
+            words += ["-c", str(self.config)]
+        if self.database_url is not None:
+            words += ["--database-url", _without_password(self.database_url)]
+        return shlex.join(words)
+
+    @property
+    def restore(self) -> str:
+        """The command that brings a backup back, without its id."""
+        return self.command("restore")
 
     @property
     def create_all(self) -> Callable[[Connection], None] | None:
@@ -91,20 +110,27 @@ class Target:
         """Return the migrations of the target.
 
         Raises:
-            ConfigurationError: No database is named, or not properly.
+            ConfigurationError: No database is named, or not properly; or tbcv's own is to get another journal.
         """
-        if self.config is None:
-            return DatabaseManager(self.settings, announce=announce).migrations
         settings = self.settings
+        if self.config is None:
+            if self.journal:
+                raise ConfigurationError("tbcv's own runs are in audit_logs", hint="--journal goes with -c")
+            return DatabaseManager(settings, announce=announce, restore=self.restore).migrations
         url = settings.database_url.get_secret_value()
         if "database_url" not in settings.model_fields_set:
             url = _url_of(self.environment)
+        address, environment = parse_database_url(url), self.environment
         return MigrationRunner(
-            parse_database_url(url),
-            self.environment,
+            address,
+            environment,
             lock_timeout_seconds=settings.lock_timeout_seconds,
             policy=DdlPolicy(settings.ddl_lock_timeout_seconds, settings.ddl_lock_attempts),
             announce=announce,
+            journal=OTHER_JOURNAL,
+            begin_journal=self.journal,
+            protection=Protection(address, environment, settings) if settings.backup else None,
+            restore=self.restore,
         )
 
 
@@ -137,6 +163,17 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, target=target, **options)
 
     return with_target
+
+
+def journal_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that runs migrations the option that begins a journal; its target then says so."""
+
+    @click.option("--journal", is_flag=True, help="With -c: keep a journal in that database from now on.")
+    @functools.wraps(command)
+    def with_journal(*arguments: Any, target: Target, journal: bool, **options: Any) -> Any:  # noqa: ANN401
+        return command(*arguments, target=replace(target, journal=journal), **options)
+
+    return with_journal
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON document instead of text.")
@@ -209,6 +246,11 @@ def _print(renderable: RenderableType, stream: TextIO) -> None:
     # Tables pad their last column, which shows when a line is selected or compared.
     stream.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
     stream.flush()
+
+
+def _without_password(url: str) -> str:
+    address = parse_database_url(url)
+    return address.redacted if address.url.password or "sslpassword" in url else url
 
 
 def _url_of(environment: AlembicEnvironment) -> str:

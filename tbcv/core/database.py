@@ -33,7 +33,9 @@ from tbcv.engine.engines import application_engine
 from tbcv.engine.sqlite import BEGIN_OPTION
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import DatabaseBehindError
+from tbcv.migrate.backup.model import RESTORE
 from tbcv.migrate.guard import DdlPolicy
+from tbcv.migrate.journal import OWN_JOURNAL
 from tbcv.migrate.location import own_environment
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
 from tbcv.migrate.protection import Protection
@@ -327,13 +329,18 @@ class DatabaseManager:
     Args:
         settings: What to connect to and how; read from the environment where it is None.
         announce: Called with each migration step as it is applied.
+        restore: The command that brings a backup back, without its id, as errors name it.
 
     Raises:
         ConfigurationError, UnsupportedDatabaseError: The settings name no database that tbcv can use.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, announce: Callable[[AppliedStep], None] | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        announce: Callable[[AppliedStep], None] | None = None,
+        restore: str = RESTORE,
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.address = parse_database_url(self.settings.database_url.get_secret_value())
@@ -350,8 +357,9 @@ class DatabaseManager:
             policy=DdlPolicy(self.settings.ddl_lock_timeout_seconds, self.settings.ddl_lock_attempts),
             engine=self.engine if self.address.is_memory else None,
             announce=announce,
-            journal=True,
+            journal=OWN_JOURNAL,
             protection=protection,
+            restore=restore,
         )
         self._reading = async_sessionmaker(self.engine, expire_on_commit=False)
         # A transaction that will write takes SQLite's write lock when it begins: one that reads first could

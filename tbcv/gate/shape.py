@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.exc import SQLAlchemyError
 
-from tbcv.migrate.status import VERSION_TABLE
+from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.syntax import ONE_THREAD
 
 Key = tuple[str | None, str]

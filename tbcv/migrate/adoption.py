@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tbcv.engine.failures import reason
 from tbcv.errors import AdoptionError
+from tbcv.migrate.bookkeeping import BOOKKEEPING
 from tbcv.migrate.history import History
 from tbcv.migrate.ledger import check_ledger, read_ledger, short
 from tbcv.migrate.location import AlembicEnvironment
@@ -17,7 +18,7 @@ from tbcv.migrate.managed import Managed
 from tbcv.migrate.preview import stamp_statements
 from tbcv.migrate.reconcile import Schema, conversions, reconcile
 from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
-from tbcv.migrate.status import VERSION_TABLE, version_table
+from tbcv.migrate.status import version_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +139,5 @@ def adoption_script(adoption: Adoption, dialect: str) -> str:
 
 
 def _rows(connection: Connection) -> dict[str, int]:
-    names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    names = set(inspect(connection).get_table_names()) - BOOKKEEPING
     return {name: connection.scalar(select(func.count()).select_from(table(name))) or 0 for name in sorted(names)}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -33,9 +33,6 @@ from tbcv.migrate.location import AlembicEnvironment, expanded_url, written_url
 from tbcv.migrate.managed import Managed
 from tbcv.migrate.rebuild import watched_rebuilds
 from tbcv.settings import Settings
-
-STEP_LISTENERS: Final = "tbcv.step_listeners"
-"""Key in `Config.attributes` of callables that get each applied step, inside its transaction."""
 
 _PLUGINS = ("alembic.autogenerate.*", "alembic.ext.checkconstraint_byname")
 
@@ -100,7 +97,6 @@ def _options(config: Config, metadata: MetaData, rendered: Mapping[type[TypeEngi
         "autogenerate_plugins": _PLUGINS,
         "render_item": _renderer(rendered),
         "include_object": _managed_only(config, metadata),
-        "on_version_apply": tuple(config.attributes.get(STEP_LISTENERS, ())),
     }
 
 
@@ -154,7 +150,7 @@ def _run_on(connection: Connection, options: dict[str, Any]) -> None:
         stack.enter_context(whole_steps(connection))
         if connection.dialect.name == "sqlite":
             checks = (IntegrityCheck(connection), stack.enter_context(watched_rebuilds(connection)))
-            options["on_version_apply"] = (*checks, *options["on_version_apply"])
+            options["on_version_apply"] = checks
         context.configure(connection=connection, **options)
         with context.begin_transaction():
             context.run_migrations()

@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationInfo
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.util import immutabledict
@@ -24,7 +26,7 @@ from tbcv.engine.engines import migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import BrokenHistoryError
-from tbcv.migrate.environment import STEP_LISTENERS
+from tbcv.migrate.arrival import Arrival, Place, read_place
 from tbcv.migrate.history import revision_files
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.plan import AppliedStep, Direction, Plan
@@ -68,22 +70,17 @@ class StepClock:
         if step.is_stamp:
             return
         script: Any = step.up_revision
-        self._note(script.revision, script.doc.split("\n", 1)[0].strip())
-
-    def complete(self, plan: Plan) -> None:
-        """Note the steps of a finished plan that were not told, as somebody else's ``env.py`` tells none."""
-        noted = {one.id for one in self.steps}
-        for step in plan.steps:
-            if step.id not in noted:
-                self._note(step.id, step.message)
-
-    def _note(self, revision: str, message: str) -> None:
         now = time.monotonic()
-        done = AppliedStep(revision, message, now - self._since)
+        done = AppliedStep(script.revision, script.doc.split("\n", 1)[0].strip(), now - self._since)
         self._since = now
         self.steps.append(done)
         if self._announce is not None:
             self._announce(done)
+
+    def forget(self, revisions: Iterable[str]) -> None:
+        """Strike out steps that were rolled back later, as where one transaction holds them all."""
+        gone = set(revisions)
+        self.steps = [one for one in self.steps if one.id not in gone]
 
 
 def configuration(environment: AlembicEnvironment, address: DatabaseURL, output: io.StringIO | None = None) -> Config:
@@ -132,35 +129,70 @@ def _not_importable(error: BaseException, environment: AlembicEnvironment) -> Br
     )
 
 
-def execute(
-    connection: Connection,
-    environment: AlembicEnvironment,
-    address: DatabaseURL,
-    plan: Plan,
-    *listeners: Callable[..., None],
-) -> None:
-    """Carry out a plan on a connection that is in no transaction.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an ``env.py`` is run for.
 
-    Args:
-        connection: On the database.
-        environment: The revisions.
+    Attributes:
+        environment: Its revisions.
         address: The database.
         plan: What to do.
-        *listeners: Called with each step, inside its transaction.
-
-    Raises:
-        Exception: Whatever a revision raises; its transaction is rolled back, those before it are committed.
+        listeners: Called with each step, inside its transaction.
+        arrival: Is told how ``env.py`` comes to the database.
     """
-    config = configuration(environment, address)
-    config.attributes["connection"] = connection
-    config.attributes[STEP_LISTENERS] = listeners
-    match plan.direction:
-        case Direction.UPGRADE:
-            command.upgrade(config, plan.destination)
-        case Direction.DOWNGRADE:
-            command.downgrade(config, plan.destination)
-        case _:
-            command.stamp(config, plan.target, purge=True)
+
+    environment: AlembicEnvironment
+    address: DatabaseURL
+    plan: Plan
+    listeners: tuple[Callable[..., None], ...] = ()
+    arrival: Arrival = field(default_factory=Arrival)
+
+    def on(self, connection: Connection) -> None:
+        """Do it on a connection that is in no transaction.
+
+        Raises:
+            ConnectsElsewhereError: ``env.py`` uses another connection, which leads to another database.
+            Exception: Whatever a revision raises; its transaction is rolled back, those before it are committed.
+        """
+        self._run(connection, lambda: place_of(connection))
+
+    def apart(self, place: Place) -> None:
+        """Do it on whatever connection ``env.py`` makes, without a running event loop; raises as `on`.
+
+        Args:
+            place: Where that must lead.
+        """
+        self._run(None, lambda: place)
+
+    def _run(self, connection: Connection | None, place: Callable[[], Place]) -> None:
+        config = configuration(self.environment, self.address)
+        if connection is not None:
+            config.attributes["connection"] = connection
+        script = ScriptDirectory.from_config(config)
+        direction, destination = self.plan.direction, self.plan.destination
+
+        # As the functions of alembic.command, which leave no room to look at what env.py has configured.
+        def steps(heads: Any, context: MigrationContext) -> Any:  # noqa: ANN401  # Alembic's own types
+            self.arrival.note(context, connection, place)
+            context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, *self.listeners)
+            match direction:
+                case Direction.UPGRADE:
+                    return script._upgrade_revs(destination, heads)  # noqa: SLF001
+                case Direction.DOWNGRADE:
+                    return script._downgrade_revs(destination, heads)  # noqa: SLF001
+                case _:
+                    return script._stamp_revs((destination,), heads)  # noqa: SLF001
+
+        purge = direction not in (Direction.UPGRADE, Direction.DOWNGRADE)
+        with EnvironmentContext(config, script, fn=steps, destination_rev=destination, purge=purge):
+            script.run_env()
+
+
+def place_of(connection: Connection) -> Place:
+    """Return which database a connection leads to; leaves it in no transaction."""
+    place = read_place(connection)
+    connection.rollback()
+    return place
 
 
 def render(environment: AlembicEnvironment, address: DatabaseURL, plan: Plan) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
 from tbcv.migrate.ledger import short
-from tbcv.migrate.marks import Mark, write_marks
+from tbcv.migrate.marks import MarkKeeper
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import version_table
 
@@ -17,7 +17,7 @@ def create_at_head(
     create_all: Callable[[Connection], None],
     head: str,
     fingerprint: str,
-    marks: Iterable[Mark] = (),
+    keeper: MarkKeeper | None = None,
 ) -> bool:
     """Build the schema of the models and record head, in one transaction.
 
@@ -26,7 +26,7 @@ def create_at_head(
         create_all: Builds the schema.
         head: The revision to record.
         fingerprint: What the schema must have to be kept, shortened as in the ledger.
-        marks: Of the revisions that the chain would have applied.
+        keeper: Marks the revisions that the chain would have applied; None where none are marked.
 
     Returns:
         Whether it was kept; if not, nothing was changed.
@@ -41,6 +41,7 @@ def create_at_head(
         return False
     version_table.create(connection, checkfirst=True)
     connection.execute(version_table.insert().values(version_num=head))
-    write_marks(connection, marks)
+    if keeper is not None:
+        keeper.write(connection, keeper.marks)
     connection.commit()
     return True

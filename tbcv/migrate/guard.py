@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tbcv.errors import LockLostError, RefusedError
+from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.lock import WORK_KEY, HeldLock
 from tbcv.migrate.repeatable import repeatable
-from tbcv.migrate.status import VERSION_TABLE
 
 _PASSING = {"55P03": "a lock timeout", "40P01": "a deadlock", "40001": "a serialization failure"}
 # A server that does not look whether its client is still there works on for a dead one, and its locks stay.

@@ -11,9 +11,9 @@ from tbcv.engine.engines import is_absent, migration_engine, reading_engine
 from tbcv.engine.failures import database_errors
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
+from tbcv.migrate.bookkeeping import BOOKKEEPING
 from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
-from tbcv.migrate.status import VERSION_TABLE
 
 Columns = Mapping[str, frozenset[str]]
 
@@ -95,7 +95,7 @@ async def _columns(address: DatabaseURL) -> Columns:
 
 def _read_columns(connection: Connection) -> Columns:
     inspector = inspect(connection)
-    names = set(inspector.get_table_names()) - {VERSION_TABLE}
+    names = set(inspector.get_table_names()) - BOOKKEEPING
     return {name: frozenset(one["name"] for one in inspector.get_columns(name)) for name in names}
 
 

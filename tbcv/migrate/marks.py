@@ -21,8 +21,8 @@ from tbcv.engine.failures import reason
 from tbcv.errors import BrokenHistoryError
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import History
-from tbcv.migrate.journal import ACTOR_TYPE, TABLE, has_table, write_row
-from tbcv.migrate.ledger import read_ledger
+from tbcv.migrate.journal import ACTOR_TYPE, Journal, has_table, write_row
+from tbcv.migrate.ledger import ledger_path, read_ledger
 from tbcv.migrate.location import AlembicEnvironment
 
 _log = logging.getLogger(__name__)
@@ -50,9 +50,11 @@ class MarkKeeper:
     """Keeps the marks of a database in step with its revisions; a step listener.
 
     Attributes:
-        marks: Of every revision of the history, by id.
+        journal: Where they are kept.
+        marks: Of every revision of the history, by id; empty where nobody has found out anything.
     """
 
+    journal: Journal
     marks: Mapping[str, Mark]
 
     def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, **_: object) -> None:
@@ -60,20 +62,24 @@ class MarkKeeper:
         if ctx.connection is None:
             return
         if step.is_stamp:
-            remove_marks(ctx.connection)
-            return
-        revisions = [one for one in step.up_revision_ids if one in self.marks]
-        if step.is_upgrade:
-            write_marks(ctx.connection, [self.marks[one] for one in revisions])
+            remove_marks(ctx.connection, self.journal)
+        elif step.is_upgrade:
+            self.write(ctx.connection, [one for one in step.up_revision_ids if one in self.marks])
         else:
-            remove_marks(ctx.connection, revisions)
+            remove_marks(ctx.connection, self.journal, step.up_revision_ids)
+
+    def write(self, connection: Connection, revisions: Iterable[str]) -> None:
+        """Mark revisions, if the database has a table for that; the caller commits."""
+        write_marks(connection, self.journal, [self.marks[one] for one in revisions])
 
 
 def marks_of(environment: AlembicEnvironment, history: History) -> dict[str, Mark]:
     """Return the marks that the ledger gives to the revisions on disk.
 
-    What it says of a file that was changed since counts for nothing.
+    What it says of a file that was changed since counts for nothing. Without a ledger there are none.
     """
+    if not ledger_path(environment).exists():
+        return {}
     try:
         entries = read_ledger(environment)
     except BrokenHistoryError:
@@ -86,20 +92,20 @@ def marks_of(environment: AlembicEnvironment, history: History) -> dict[str, Mar
     return found
 
 
-def write_marks(connection: Connection, marks: Iterable[Mark]) -> None:
+def write_marks(connection: Connection, journal: Journal, marks: Iterable[Mark]) -> None:
     """Write marks, in place of others of their revisions, if the database has a table for them; the caller commits.
 
     What cannot be written is unknown later, and fails nobody now.
     """
-    if not has_table(connection):
+    if not has_table(connection, journal):
         return
     savepoint = connection.begin_nested()
     try:
         marks = tuple(marks)
-        remove_marks(connection, [one.revision for one in marks])
+        remove_marks(connection, journal, [one.revision for one in marks])
         for one in marks:
             what = {"revision": one.revision, "parents": list(one.parents), "additive": one.additive}
-            write_row(connection, f"{_ACTION}{one.revision}", {"changes": what})
+            write_row(connection, journal, f"{_ACTION}{one.revision}", {"changes": what}, {"ended": "done"})
     except SQLAlchemyError as error:
         savepoint.rollback()
         _log.warning("whether an older release may run here could not be recorded: %s", reason(error))
@@ -107,11 +113,11 @@ def write_marks(connection: Connection, marks: Iterable[Mark]) -> None:
         savepoint.commit()
 
 
-def remove_marks(connection: Connection, revisions: Iterable[str] | None = None) -> None:
+def remove_marks(connection: Connection, journal: Journal, revisions: Iterable[str] | None = None) -> None:
     """Remove the marks of revisions, or all; the caller commits."""
-    if not has_table(connection):
+    if not has_table(connection, journal):
         return
-    statement = f"DELETE FROM {TABLE} WHERE actor_type = '{ACTOR_TYPE}' AND action "
+    statement = f"DELETE FROM {journal.table} WHERE actor_type = '{ACTOR_TYPE}' AND action "
     if revisions is None:
         connection.execute(text(f"{statement} LIKE '{_ACTION}%'"))
         return
@@ -119,11 +125,13 @@ def remove_marks(connection: Connection, revisions: Iterable[str] | None = None)
         connection.execute(text(f"{statement} = :action"), {"action": f"{_ACTION}{one}"})
 
 
-def read_marks(connection: Connection) -> dict[str, Mark]:
+def read_marks(connection: Connection, journal: Journal) -> dict[str, Mark]:
     """Read all marks of a database, by revision; leaves the connection outside of a transaction."""
     found: dict[str, Mark] = {}
-    if has_table(connection):
-        query = text(f"SELECT changes FROM {TABLE} WHERE actor_type = '{ACTOR_TYPE}' AND action LIKE '{_ACTION}%'")
+    if has_table(connection, journal):
+        query = text(
+            f"SELECT changes FROM {journal.table} WHERE actor_type = '{ACTOR_TYPE}' AND action LIKE '{_ACTION}%'"
+        )
         for value in connection.execute(query).scalars():
             said: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
             found[said["revision"]] = Mark(said["revision"], tuple(said["parents"]), said["additive"])

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from tbcv.engine.engines import is_absent, migration_engine
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
+from tbcv.migrate.bookkeeping import BOOKKEEPING
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import History, read_history
 from tbcv.migrate.ledger import Entry, read_ledger, short, write_ledger
@@ -20,7 +21,6 @@ from tbcv.migrate.reconcile import Schema
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.migrate.schema import write_schemas
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
-from tbcv.migrate.status import VERSION_TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,5 +203,5 @@ def _columns(connection: Connection) -> Mapping[str, tuple[str, ...]]:
 
 def _has_rows(connection: Connection) -> bool:
     quote = connection.dialect.identifier_preparer.quote
-    tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    tables = set(inspect(connection).get_table_names()) - BOOKKEEPING
     return any(connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {quote(table)})")) for table in sorted(tables))

@@ -21,8 +21,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tbcv.engine.url import DatabaseURL, parse_database_url
+from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.plan import Plan
-from tbcv.migrate.status import VERSION_TABLE
 
 _STRING_OR_PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\?", re.DOTALL)
 _READS = re.compile(r"\s*(SELECT|EXPLAIN|PRAGMA(?![^=]*=))\b", re.IGNORECASE)

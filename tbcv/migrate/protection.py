@@ -1,4 +1,7 @@
-"""A backup before a plan that needs one: always on SQLite, and on PostgreSQL of what the plan drops."""
+"""A backup before a plan that needs one: always on SQLite, and on PostgreSQL of what the plan drops.
+
+Where that cannot be found out, it is of the whole database on PostgreSQL too.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from pathlib import Path
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
+from tbcv.errors import ConnectsElsewhereError
 from tbcv.migrate.backup import Backup, default_directory, take_backup
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.losses import find_losses
+from tbcv.migrate.losses import Loss, find_losses
 from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.settings import Settings
@@ -44,9 +48,8 @@ class Protection:
         async with ScratchDatabases(self.settings) as scratch:
             losses = None
             if self.address.dialect == "postgresql":
-                runner = MigrationRunner(self.address, self.environment)
-                losses = await find_losses(runner, plan, scratch)
-                if not losses:
+                losses = await self._losses(plan, scratch)
+                if losses is not None and not losses:
                     return None
             return await take_backup(
                 self.address,
@@ -56,6 +59,13 @@ class Protection:
                 losses=losses,
                 keep=self.settings.backup_keep,
             )
+
+    async def _losses(self, plan: Plan, scratch: ScratchDatabases) -> tuple[Loss, ...] | None:
+        """Find out what a plan drops; None where its ``env.py`` cannot be led to a scratch database."""
+        try:
+            return await find_losses(MigrationRunner(self.address, self.environment), plan, scratch)
+        except ConnectsElsewhereError:
+            return None
 
 
 def backup_directory(address: DatabaseURL, settings: Settings) -> Path:

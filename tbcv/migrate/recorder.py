@@ -13,9 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tbcv.engine.failures import reason
-from tbcv.errors import LockLostError, LockTimeoutError, RefusedError, TbcvError, UpgradeFailedError
+from tbcv.errors import (
+    AdoptionError,
+    MigrationError,
+    MultipleHeadsError,
+    RefusedError,
+    RevisionNotFoundError,
+    TbcvError,
+)
 from tbcv.migrate.executor import StepClock
-from tbcv.migrate.journal import Entry, write_entry
+from tbcv.migrate.journal import Entry, Journal, write_entry
 from tbcv.migrate.plan import Direction, Outcome
 
 _log = logging.getLogger(__name__)
@@ -27,14 +34,17 @@ class Trace:
 
     Attributes:
         clock: The steps that it took.
-        known: Whether the database's place among the revisions is known; it is not written to otherwise.
+        known: Whether the database's place among the revisions is known; a table of the application's is not written
+            to otherwise.
         before: The revisions recorded before.
+        backup: The id of the backup that was taken first; empty where none was.
         outcome: What it did; None while it has done nothing.
     """
 
     clock: StepClock
     known: bool = False
     before: tuple[str, ...] = ()
+    backup: str = ""
     outcome: Outcome | None = None
 
 
@@ -43,14 +53,16 @@ class Recorder:
     """Writes entries into the journal of one database.
 
     Attributes:
+        journal: Where; None writes nothing.
+        kept: Tells whether the database has a journal.
         connect: Gives a connection that may write, in no transaction.
         current: Reads the recorded revisions.
-        enabled: Whether anything is written at all.
     """
 
+    journal: Journal | None
+    kept: Callable[[], Awaitable[bool]]
     connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
     current: Callable[[], Awaitable[tuple[str, ...]]]
-    enabled: bool
 
     @asynccontextmanager
     async def run(self, direction: Direction, clock: StepClock) -> AsyncIterator[Trace]:
@@ -65,26 +77,33 @@ class Recorder:
         try:
             yield trace
             ended = "done" if trace.outcome is not None else ""
-        except (RefusedError, UpgradeFailedError, LockTimeoutError, LockLostError) as error:
-            if trace.known:
-                ended, why = "refused" if isinstance(error, RefusedError) else "failed", str(error)
+        except (RevisionNotFoundError, MultipleHeadsError):
+            raise
+        except MigrationError as error:
+            ended, why = "refused" if isinstance(error, (RefusedError, AdoptionError)) else "failed", str(error)
             raise
         except asyncio.CancelledError:
-            ended = "interrupted" if trace.known else ""
+            ended = "interrupted"
             raise
         finally:
-            if self.enabled and ended:
+            if self.journal is not None and ended and self._may_write(self.journal, trace, ended):
                 with anyio.CancelScope(shield=True):
-                    await self._write(trace, direction, ended, why)
+                    await self._write(self.journal, trace, direction, ended, why)
 
-    async def _write(self, trace: Trace, direction: Direction, ended: str, why: str) -> None:
+    @staticmethod
+    def _may_write(journal: Journal, trace: Trace, ended: str) -> bool:
+        return journal.dedicated or trace.known or ended == "done"
+
+    async def _write(self, journal: Journal, trace: Trace, direction: Direction, ended: str, why: str) -> None:
         outcome = trace.outcome
         try:
+            if not await self.kept():
+                return
             after = outcome.after if outcome is not None else await self.current()
             way = direction if outcome is None else outcome.direction
-            entry = Entry(way, ended, trace.before, after, tuple(trace.clock.steps), why)
+            entry = Entry(way, ended, trace.before, after, tuple(trace.clock.steps), why, trace.backup)
             async with self.connect() as connection:
-                await connection.run_sync(write_entry, entry)
+                await connection.run_sync(write_entry, journal, entry)
         except (SQLAlchemyError, OSError, TbcvError) as error:
             # Of a run that failed, its own error says enough.
             level = logging.WARNING if ended == "done" else logging.DEBUG

@@ -25,17 +25,17 @@ from tbcv.errors import (
 )
 from tbcv.migrate.adoption import Adoption, adopt, recorded_match
 from tbcv.migrate.attempt import Attempt
-from tbcv.migrate.backup.model import Backup
+from tbcv.migrate.backup.model import RESTORE, Backup
 from tbcv.migrate.executor import StepClock, alembic_alone, render, require_importable
 from tbcv.migrate.fresh import create_at_head
 from tbcv.migrate.guard import DdlPolicy, guard
 from tbcv.migrate.history import History, read_history
-from tbcv.migrate.journal import Entry, read_entries
+from tbcv.migrate.journal import Entry, Journal, has_table, make_table, read_entries
 from tbcv.migrate.ledger import proven_head
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import HeldLock, migration_lock
 from tbcv.migrate.managed import Managed
-from tbcv.migrate.marks import Mark, MarkKeeper, marks_of, remove_marks
+from tbcv.migrate.marks import MarkKeeper, marks_of, remove_marks
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
 from tbcv.migrate.preview import (
     copy_address,
@@ -78,8 +78,11 @@ class MigrationRunner:
         create_all: Builds the schema of the models on a connection; None where there are no models.
         engine: The engine to use for everything, for a database in memory, which is gone with its engine.
         announce: Called with each step as it is applied.
-        journal: Whether runs are written down in the database, and its revisions marked (`tbcv.migrate.marks`).
+        journal: Where runs are written down in the database, and its revisions marked (`tbcv.migrate.marks`), if it
+            has that table; None does neither.
+        begin_journal: Whether a run makes that table where the database lacks it.
         protection: Takes a backup before a plan is carried out, if the plan needs one.
+        restore: The command that brings a backup back, without its id.
     """
 
     def __init__(
@@ -93,8 +96,10 @@ class MigrationRunner:
         create_all: Callable[[Connection], None] | None = None,
         engine: AsyncEngine | None = None,
         announce: Callable[[AppliedStep], None] | None = None,
-        journal: bool = False,
+        journal: Journal | None = None,
+        begin_journal: bool = False,
         protection: Callable[[Plan], Awaitable[Backup | None]] | None = None,
+        restore: str = RESTORE,
     ) -> None:
         self.address = address
         self.environment = environment
@@ -105,9 +110,11 @@ class MigrationRunner:
         self._engine = engine
         self._announce = announce
         self._journal = journal
-        self._recorder = Recorder(partial(self._migrating, HeldLock()), self._current, journal)
+        self._begin_journal = begin_journal
+        self._recorder = Recorder(journal, self._has_journal, partial(self._migrating, HeldLock()), self._current)
         self._read: tuple[object, History] | None = None
         self._protection = protection
+        self._restore = restore
 
     def history(self) -> History:
         """Read the revisions on disk.
@@ -142,7 +149,7 @@ class MigrationRunner:
         with database_errors(self.address):
             if is_absent(self.address):
                 return empty_status(history)
-            return await self._look(read_status, history, self._managed, marked=self._journal)
+            return await self._look(read_status, history, self._managed, journal=self._journal)
 
     async def snapshot(self) -> Snapshot:
         """Return the schema of the whole database, what is not the application's included.
@@ -204,8 +211,8 @@ class MigrationRunner:
         if (await self.status()).state is not State.EMPTY:
             return None
         async with self._migrating(held) as connection:
-            head, marks = self.history().head, self._marks().values()
-            if not await connection.run_sync(create_at_head, create_all, head, fingerprint, marks):
+            head, keeper = self.history().head, self._keeper()
+            if not await connection.run_sync(create_at_head, create_all, head, fingerprint, keeper):
                 return None
             return Outcome(Direction.CREATE, (), await connection.run_sync(read_revisions))
 
@@ -219,10 +226,12 @@ class MigrationRunner:
         Raises:
             RevisionNotFoundError: There is no such revision.
         """
-        await self._require_room(self.history().resolve(target))
-        await self._require_importable()
+        resolved = self.history().resolve(target)
         async with self._recorded(Direction.STAMP) as trace:
             trace.before = (await self.status()).current
+            await self._ensure_journal()
+            await self._require_room(resolved)
+            await self._require_importable()
             plan = Plan(Direction.STAMP, trace.before, target, ())
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
@@ -236,19 +245,21 @@ class MigrationRunner:
             AdoptionError: It records a revision, or the plan would lose something; nothing was changed.
         """
         async with self._recorded(Direction.ADOPT) as trace:
+            await self._ensure_journal()
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     status = await self.status()
                     if status.state is not State.UNVERSIONED:
                         raise AdoptionError(f"the database is {status.description}: there is nothing to adopt")
                     plan = Plan(Direction.ADOPT, (), adoption.revision, ())
-                    backup = await self._backed_up(plan) if adoption.statements else ""
+                    if adoption.statements:
+                        trace.backup = await self._backed_up(plan)
                     async with self._migrating(held) as connection:
-                        if self._journal:
-                            await connection.run_sync(_forget_marks)
+                        if self._journal is not None:
+                            await connection.run_sync(_forget_marks, self._journal)
                         await connection.run_sync(adopt, adoption, self.managed())
                         after = await connection.run_sync(read_revisions)
-            trace.outcome = Outcome(Direction.ADOPT, (), after, backup=backup)
+            trace.outcome = Outcome(Direction.ADOPT, (), after, backup=trace.backup)
             return trace.outcome
 
     async def recorded_match(self) -> str | None:
@@ -277,6 +288,11 @@ class MigrationRunner:
             with recorded(engine) as statements:
                 async with self._connection(engine) as connection:
                     await copy._carry_out(connection, plan, StepClock())
+            if not statements:
+                raise MigrationError(
+                    "env.py connects by itself, so that what it would execute cannot be seen",
+                    hint="let it take config.attributes['connection']",
+                )
             return script_text(plan, statements)
 
     async def plan_stamp(self, target: str) -> Plan:
@@ -300,9 +316,11 @@ class MigrationRunner:
     async def _run(self, direction: Direction, target: str) -> Outcome:
         async with self._recorded(direction) as trace:
             status = await self.status()
+            trace.before = status.current
             self._require_place(direction, status, target)
-            trace.before, trace.known = status.current, True
+            trace.known = True
             plan = self._plan(direction, status, target)
+            await self._ensure_journal()
             if not plan.steps:
                 return Outcome(direction, plan.current, plan.current)
             await self._require_room(plan.ids)
@@ -311,17 +329,17 @@ class MigrationRunner:
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
                     target = target if _absolute(target) else plan.destination
-                    backup = await self._backed_up(self._plan(direction, await self.status(), target))
+                    trace.backup = await self._backed_up(self._plan(direction, await self.status(), target))
                     try:
                         outcome = await self._try(direction, target, held, trace.clock)
                     except UpgradeFailedError as error:
-                        if not backup:
+                        if not trace.backup:
                             raise
-                        back = f"the database as it was before the run: `tbcv migrate restore {backup}`"
-                        raise error.amended(backup=backup, hint=f"{error.hint}; {back}") from error.__cause__
+                        back = f"the database as it was before the run: `{self._restore} {trace.backup}`"
+                        raise error.amended(backup=trace.backup, hint=f"{error.hint}; {back}") from error.__cause__
             if not outcome.applied:
                 return outcome
-            trace.outcome = replace(outcome, backup=backup)
+            trace.outcome = replace(outcome, backup=trace.backup)
             return trace.outcome
 
     async def _require_room(self, ids: Iterable[str]) -> None:
@@ -366,21 +384,44 @@ class MigrationRunner:
             DatabaseUnavailableError: It cannot be read.
         """
         with database_errors(self.address):
-            if is_absent(self.address):
+            if self._journal is None or is_absent(self.address):
                 return ()
-            return await self._look(read_entries)
+            return await self._look(read_entries, self._journal)
+
+    async def _has_journal(self) -> bool:
+        """Tell whether runs are written down; looks where somebody else's database is not to be written to."""
+        if self._journal is None or is_absent(self.address):
+            return False
+        return not self._journal.dedicated or await self._look(has_table, self._journal)
+
+    async def _ensure_journal(self) -> None:
+        """Begin the journal, if that was asked for and the database has none.
+
+        Raises:
+            RefusedError: A table of its name is something else.
+        """
+        if self._journal is None or not self._begin_journal:
+            return
+        with database_errors(self.address):
+            if await self._has_journal():
+                return
+            lock = migration_lock(self.address, self._lock_timeout_seconds)
+            async with lock as held, self._migrating(held) as connection:
+                await connection.run_sync(make_table, self._journal)
 
     async def _attempt(self, plan: Plan, held: HeldLock, clock: StepClock) -> Outcome:
         async with self._migrating(held) as connection:
             return await self._carry_out(connection, plan, clock)
 
     async def _carry_out(self, connection: AsyncConnection, plan: Plan, clock: StepClock) -> Outcome:
-        keeper = MarkKeeper(self._marks()) if self._journal else None
-        attempt = Attempt(self.address, self.environment, self.history(), plan, self._current, keeper)
+        cautious = self._journal is not None
+        attempt = Attempt(self.address, self.environment, self.history(), plan, self._current, self._keeper(), cautious)
         return await attempt.run(connection, clock)
 
-    def _marks(self) -> dict[str, Mark]:
-        return marks_of(self.environment, self.history()) if self._journal else {}
+    def _keeper(self) -> MarkKeeper | None:
+        if self._journal is None:
+            return None
+        return MarkKeeper(self._journal, marks_of(self.environment, self.history()))
 
     async def _current(self) -> tuple[str, ...]:
         return (await self.status()).current
@@ -434,8 +475,8 @@ class MigrationRunner:
                     await engine.dispose()
 
 
-def _forget_marks(connection: Connection) -> None:
-    remove_marks(connection)
+def _forget_marks(connection: Connection, journal: Journal) -> None:
+    remove_marks(connection, journal)
     connection.commit()
 
 

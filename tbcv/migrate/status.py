@@ -12,10 +12,11 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from tbcv.engine.failures import reason
 from tbcv.errors import DatabaseAheadError, HistoryDivergedError, RefusedError, UnversionedDatabaseError
+from tbcv.migrate.bookkeeping import BOOKKEEPING, VERSION_TABLE
 from tbcv.migrate.history import History
+from tbcv.migrate.journal import Journal
 from tbcv.migrate.marks import above, read_marks
 
-VERSION_TABLE = "alembic_version"
 ID_LENGTH = 32
 """How many characters of a revision's id Alembic's version table holds, unless an environment makes it wider."""
 
@@ -91,7 +92,7 @@ class Status:
 
 
 def read_status(
-    connection: Connection, history: History, managed: AbstractSet[str] | None, *, marked: bool = False
+    connection: Connection, history: History, managed: AbstractSet[str] | None, *, journal: Journal | None = None
 ) -> Status:
     """Look at a database.
 
@@ -99,7 +100,7 @@ def read_status(
         connection: Left outside of a transaction.
         history: The revisions on disk.
         managed: The tables that are tbcv's; None takes every table for one.
-        marked: Whether upgrades leave marks in this database.
+        journal: Where upgrades leave marks in this database; None where they leave none.
     """
     current = read_revisions(connection)
     tables = () if current else _tables(connection, managed)
@@ -108,8 +109,8 @@ def read_status(
         current = read_revisions(connection)
     if current:
         status = place(current, history)
-        if status.state is State.AHEAD and marked:
-            over, blocking = above(current, history, read_marks(connection))
+        if status.state is State.AHEAD and journal is not None:
+            over, blocking = above(current, history, read_marks(connection, journal))
             return replace(status, above=over, blocking=blocking)
         return status
     state = State.UNVERSIONED if tables else State.EMPTY
@@ -221,7 +222,7 @@ def _ids(history: History, current: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _tables(connection: Connection, managed: AbstractSet[str] | None) -> tuple[str, ...]:
-    names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    names = set(inspect(connection).get_table_names()) - BOOKKEEPING
     connection.rollback()
     return tuple(sorted(names if managed is None else names & managed))
 

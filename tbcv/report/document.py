@@ -88,6 +88,7 @@ def journal(entries: Iterable[Entry]) -> Json:
                 "after": list(one.after),
                 "steps": [{"revision": step.id, "seconds": step.seconds} for step in one.steps],
                 "reason": one.reason,
+                "backup": one.backup or None,
                 "who": one.who,
                 "host": one.host,
                 "version": one.version,

@@ -69,7 +69,7 @@ def journal(entries: Sequence[Entry]) -> RenderableType:
     if not entries:
         return Text("no run is recorded in this database")
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for title in ("when (UTC)", "what", "from", "to", "seconds", "ended", "who", "release"):
+    for title in ("when (UTC)", "what", "from", "to", "seconds", "ended", "backup", "who", "release"):
         table.add_column(title, no_wrap=True)
     table.add_column("why", overflow="fold")
     for one in entries:
@@ -80,6 +80,7 @@ def journal(entries: Sequence[Entry]) -> RenderableType:
             ", ".join(one.after) or "base",
             f"{sum(step.seconds for step in one.steps):.2f}",
             Text(one.ended, style="green" if one.ended == "done" else "red"),
+            one.backup or "none",
             f"{one.who}@{one.host}",
             one.version,
             one.reason,
@@ -173,11 +174,11 @@ def backups(values: Sequence[Backup]) -> RenderableType:
     return table
 
 
-def restored(value: Restored) -> RenderableType:
-    """Say what was restored, and how to undo that."""
+def restored(value: Restored, command: str) -> RenderableType:
+    """Say what was restored, and how to undo that: by the command that brings a backup back, without its id."""
     text = Text(f"restored {value.backup.id}: {sum(value.rows.values()):,} rows", style="green")
     if value.undo is not None:
-        text.append(f"\nwhat was there before: {value.undo.restore_command}")
+        text.append(f"\nwhat was there before: {command} {value.undo.id}")
     if value.aside is not None:
         text.append(f"\nthe damaged file is now {value.aside}")
     return text

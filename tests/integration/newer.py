@@ -10,6 +10,7 @@ from tbcv.core.database import Base
 from tbcv.engine.url import parse_database_url
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import read_history
+from tbcv.migrate.journal import OWN_JOURNAL
 from tbcv.migrate.ledger import read_ledger, write_ledger
 from tbcv.migrate.location import AlembicEnvironment, own_environment, read_environment
 from tbcv.migrate.runner import MigrationRunner
@@ -52,5 +53,5 @@ def runner_of(environment: AlembicEnvironment, url: str) -> MigrationRunner:
         managed=frozenset(Base.metadata.tables),
         create_all=Base.metadata.create_all,
         lock_timeout_seconds=30,
-        journal=True,
+        journal=OWN_JOURNAL,
     )

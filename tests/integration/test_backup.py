@@ -49,7 +49,6 @@ async def test_backup_describes_itself(library: Library) -> None:
     assert backup.size_bytes == sum(p.stat().st_size for p in backup.path.iterdir() if p.name != "backup.json")
     assert len(backup.fingerprint) == 64
     assert backup.created_at.utcoffset() is not None
-    assert backup.restore_command == f"tbcv migrate restore {backup.id}"
     assert list_backups(library.directory) == (backup,)
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, inspect, text
 
 from tbcv import __version__
 from tbcv.migrate.backup.model import Backup
+from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
-from tbcv.migrate.status import VERSION_TABLE
 
 _POSTGRESQL_TABLES = text("""
     SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 MANIFEST = "backup.json"
 SCHEMA = "schema.txt"
 FORMAT = 1
+RESTORE = "tbcv migrate restore"
+"""The command that brings a backup back, without its id, where the environment names the database."""
 
 Kind = Literal["full", "partial"]
 
@@ -135,11 +137,6 @@ class Backup:
     rows: Mapping[str, int] = field(hash=False)
     files: Mapping[str, StoredFile] = field(hash=False)
     exports: tuple[Export, ...] = ()
-
-    @property
-    def restore_command(self) -> str:
-        """The one command that brings it back."""
-        return f"tbcv migrate restore {self.id}"
 
     @property
     def order(self) -> tuple[datetime, str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
+from tbcv.migrate.bookkeeping import BOOKKEEPING_NAMES
 from tbcv.migrate.snapshot.model import Fact
 from tbcv.migrate.snapshot.printed import canonical
 
@@ -21,7 +22,7 @@ _OURS = r"""
         WHERE e.deptype = 'e' AND e.objid = {o}.oid AND e.classid = {o}.tableoid
     )
 """
-_RELATION = _OURS.format(n="n", o="c") + " AND c.relname NOT IN ('alembic_version', 'alembic_version_pkc')"
+_RELATION = _OURS.format(n="n", o="c") + f" AND c.relname NOT IN ({BOOKKEEPING_NAMES})"
 # The subject of a fact about a relation. An index and a constraint are facts of their table.
 _SUBJECT = """
     CASE {c}.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'view ' WHEN 'S' THEN 'sequence ' WHEN 'c' THEN 'type '

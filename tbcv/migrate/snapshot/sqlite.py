@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from tbcv.migrate.bookkeeping import BOOKKEEPING_NAMES
 from tbcv.migrate.snapshot.model import Fact
 from tbcv.migrate.snapshot.tokens import as_name, bare, group_end, join, spell, split, tokens
 
 _OBJECTS = (
     "SELECT type, name, tbl_name, sql FROM sqlite_schema "
-    "WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(tbl_name) <> 'alembic_version' AND sql IS NOT NULL"
+    f"WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(tbl_name) NOT IN ({BOOKKEEPING_NAMES}) AND sql IS NOT NULL"
 )
 _TABLE_CONSTRAINTS = {"constraint", "primary", "unique", "check", "foreign"}
 _COLUMN_CONSTRAINTS = {
