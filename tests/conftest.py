@@ -17,10 +17,18 @@ import pytest
 from sqlalchemy import make_url
 
 from tbcv.engine.embedded import EmbeddedPostgres
+from tbcv.engine.memory import directory_in_memory
 
 SERVER = "TBCV_TEST_POSTGRES_URL"
 UNIT = Path(__file__).parent / "unit"
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+def pytest_configure() -> None:
+    """Keep the files of the tests in memory where they may be programs, too: most of the time is waiting for disks."""
+    memory = directory_in_memory()
+    if memory is not None and not os.statvfs(memory).f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import redirect_stdout
 from typing import TypeVar, TypeVarTuple
 
 import anyio
@@ -21,7 +23,9 @@ def await_result(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
     Raises:
         Interrupted: SIGINT or SIGTERM came; the function was cancelled and has cleaned up.
     """
-    return anyio.run(_interruptible, function, arguments)
+    # Standard output is for the result: what a revision prints must not stand in the middle of a document.
+    with redirect_stdout(sys.stderr):
+        return anyio.run(_interruptible, function, arguments)
 
 
 async def _interruptible(function: Callable[[*Ts], Awaitable[T]], arguments: tuple[*Ts]) -> T:

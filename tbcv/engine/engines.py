@@ -20,6 +20,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from tbcv.engine.scripts import with_scripts
 from tbcv.engine.sqlite import own_transactions
 from tbcv.engine.url import DatabaseURL
 from tbcv.settings import Settings
@@ -52,6 +53,7 @@ def migration_engine(address: DatabaseURL, *, busy_timeout_seconds: float = 5.0)
     """Create an engine for one run of migrations: a connection per use, foreign keys off, BEGIN IMMEDIATE."""
     engine = _engine(address, poolclass=NullPool)
     if address.dialect == "postgresql":
+        with_scripts(engine.sync_engine)
         return engine
     _create_parent_directory(engine, address)
     pragmas = (f"busy_timeout={int(busy_timeout_seconds * 1000)}", "foreign_keys=OFF", "synchronous=FULL")

@@ -88,8 +88,10 @@ def _unseen(home: Shape, other: Shape, step: Step, before: Answer, after: Answer
         return replace(after, error="it concerns no row", objection=Objection.OTHER)
     if step.verb != "SELECT" or step.what or relation.view or before.row is None or after.row is None:
         return None
+    # Numbers that the database gives by itself go on from where they were on either side.
+    numbered = {*relation.key, *(name for one in relation.references for name in one.columns)}
     for column, was, now in zip(relation.columns, before.row, after.row, strict=True):
-        target = found.column(column.name)
+        target = found.column(column.name) if column.name not in numbered else None
         if target is not None and target.type != column.type and not _equal(was, now):
             words = f"column {column.name} now gives {now!r} for what gave {was!r}"
             return replace(after, error=words, objection=Objection.OTHER)

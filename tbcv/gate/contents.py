@@ -7,14 +7,21 @@ by their names, else by what they hold.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from types import NoneType
+from typing import cast
 
 from sqlalchemy import Connection
 
 Value = str | None
+
+_TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
+_BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
 _TABLES = """
     SELECT c.oid::int8, c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -244,8 +251,58 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             yield RowsLost(table.name, column.name, gone, "emptied")
         elif missing == 0 and same.type != column.type and len(present) < len(values):
             yield RowsLost(table.name, column.name, len(values) - len(present), "narrowed")
-        elif missing == 0 and len(present) * 2 < len(values) and not _moved_values(values, before, after):
-            yield RowsLost(table.name, column.name, len(values) - len(present), "overwritten")
+        elif missing == 0 and not _moved_values(values, before, after):
+            overwritten = _overwritten(table, now, column, same)
+            if overwritten:
+                yield RowsLost(table.name, column.name, overwritten, "overwritten")
+
+
+def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column) -> int:
+    """Count the values of a column that were there before, cannot be told from those after, and stand nowhere else."""
+    keys = [one.name for one in table.columns if one.is_key]
+    if not keys or column.is_key or not set(keys) <= now.positions.keys():
+        return 0
+    earlier, later = _by_key(table, keys), _by_key(now, keys)
+    here, there = table.positions[column.name], now.positions[same.name]
+    pairs = {(row[here], later[key][there]) for key, row in earlier.items() if key in later}
+    moved = {(old, new) for old, new in pairs if old is not None and new is not None and not _is_same(old, new)}
+    if not moved or _is_stamp(same, moved):
+        return 0
+    mangled = {old for old, new in moved if _is_mangled(old, new, converted=column.type != same.type)}
+    sources, targets = Counter(old for old, _ in pairs), Counter(new for _, new in pairs)
+    # Where each value became one that nothing else became, whoever knows the rule can go back.
+    confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
+    lost = mangled | confused
+    return sum(1 for row in earlier.values() if row[here] in lost)
+
+
+def _is_same(old: str, new: str) -> bool:
+    if old == new or (old in _BOOLEANS and _BOOLEANS[old] is _BOOLEANS.get(new)):
+        return True
+    number = _number(old)
+    return number is not None and number == _number(new)
+
+
+def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:
+    """Tell whether rows were merely marked as changed, as a trigger or a habit does."""
+    return bool(_TIMES.match(column.type)) and len({new for _, new in moved}) == 1
+
+
+def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
+    """Tell whether a value was cut off, rounded, or folded to one case."""
+    if old != new and old.casefold() == new.casefold():
+        return True
+    if len(new) < len(old) and old.startswith(new):
+        return True
+    number, other = _number(old), _number(new)
+    return converted and number is not None and other is not None and number != other
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
 
 
 def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:
@@ -299,8 +356,15 @@ def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
         selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
         rows = connection.exec_driver_sql(f"SELECT {selected} FROM {quoted}").all()
         root = roots.get(name, name)
-        texts = tuple(tuple(_text(value) for value in row) for row in rows)
-        yield TableRows(str(root), name, columns, texts, lasting=False)
+        texts = [_texts(values) for values in zip(*rows, strict=True)]
+        yield TableRows(str(root), name, columns, tuple(zip(*texts, strict=True)), lasting=False)
+
+
+def _texts(values: Sequence[object]) -> Sequence[Value]:
+    """Spell the values of a column; most columns hold nothing but texts already."""
+    if {str, NoneType}.issuperset(map(type, values)):
+        return cast("Sequence[Value]", values)
+    return [_text(value) for value in values]
 
 
 def _text(value: object) -> Value:

@@ -19,8 +19,8 @@ class Hazard:
         observed: What the rehearsal sees.
         why: Why it hurts.
         hint: What to do instead, as a line.
-        recipe: The safe way in Alembic's own Python: the functions of a revision. Empty where the cure is to leave
-            something out. Written for the tables ``customers`` and ``orders`` of `docs/hazards.md`.
+        recipe: The safe way in Alembic's own Python: the functions of a revision, written for the
+            tables ``customers`` and ``orders`` of `docs/hazards.md`.
         dialects: The engines on which it can be observed.
     """
 
@@ -31,5 +31,5 @@ class Hazard:
     observed: str
     why: str
     hint: str
-    recipe: str = ""
+    recipe: str
     dialects: tuple[str, ...] = ("sqlite", "postgresql")

@@ -12,6 +12,7 @@ from tbcv.gate.contents import RowsLost
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.rehearsed import Failure, StepRehearsal
 from tbcv.gate.sightings import Sighting
+from tbcv.gate.upkeep import Privileges
 from tbcv.migrate.syntax import parse_source
 
 _DATA_CODES = {"22001", "22003", "22P02", "22007", "22008"}
@@ -19,6 +20,8 @@ _TRANSACTION_CODES = {"25001", "25P01", "2D000", "55P04"}
 _OTHER_ENGINE = re.compile(r'^near "|SQLite dialect|no such function|unrecognized token', re.IGNORECASE)
 _IN_TRANSACTION = re.compile(r"within a transaction|inside a transaction", re.IGNORECASE)
 _RANKS = {"smallint": 1, "integer": 2, "bigint": 3}
+_REVOKES = re.compile(r"\bREVOKE\b", re.IGNORECASE)
+_USES = re.compile(r": (SELECT|INSERT|UPDATE|DELETE)$")
 _MODELS = re.compile(r"__tablename__|DeclarativeBase|declarative_base\(|registry\(\)")
 
 
@@ -166,8 +169,18 @@ def _cause(step: StepRehearsal) -> Location:
 
 
 def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
+    if step.cut_short is not None:
+        failed = step.failure is not None
+        yield Sighting(
+            "not-rerunnable" if failed else "cut-short",
+            f"after an upgrade that {'failed' if failed else 'was cut short'} the next one fails: "
+            f"{step.cut_short.message}",
+            step.cut_short.location,
+            (Effect.NOT_RERUNNABLE,) if failed else (),
+        )
     again = step.again
-    if again is None:
+    # Where the downgrade does not restore what was, what comes of another upgrade adds nothing to that.
+    if again is None or not step.way_back:
         return
     if again.failure is not None:
         yield Sighting(
@@ -207,7 +220,6 @@ def _of_upkeep(step: StepRehearsal) -> Iterator[Sighting]:
     if step.upkeep is None:
         return
     before, after = step.upkeep
-    here = _function(step.revision.path, "upgrade")
     for reference in sorted(after.unindexed - before.unindexed):
         table, _, columns = reference.rstrip(")").partition("(")
         yield Sighting(
@@ -223,17 +235,24 @@ def _of_upkeep(step: StepRehearsal) -> Iterator[Sighting]:
             _line_about(step, name.split(".")[-1].strip('"')),
             evidence=Evidence(relation=name),
         )
-    gone = {one.partition(":")[0] for one in before.privileges} - {one.partition(":")[0] for one in after.privileges}
-    known = {one.partition(":")[0] for one in before.privileges}
-    for entry in sorted(after.privileges - before.privileges):
-        table = entry.partition(":")[0]
-        if table in known and table not in gone:
-            yield Sighting(
-                "privileges-changed",
-                f"owner or privileges change: {entry}",
-                here,
-                evidence=Evidence(relation=table),
-            )
+    yield from _of_privileges(step, before.privileges, after.privileges)
+
+
+def _of_privileges(step: StepRehearsal, before: Privileges, after: Privileges) -> Iterator[Sighting]:
+    here = _function(step.revision.path, "upgrade")
+    for table in sorted(before.keys() & after.keys()):
+        if before[table] == after[table]:
+            continue
+        lost = sorted(before[table] - after[table])
+        statement = next((one for one in step.of(Run.UP) if lost and _REVOKES.search(one.sql)), None)
+        words = f"{', '.join(lost)} may no longer" if lost else f"{', '.join(sorted(after[table] - before[table]))} may"
+        yield Sighting(
+            "privileges-changed",
+            f"owner or privileges of {table} change: {words}",
+            (statement.location if statement else None) or here,
+            (Effect.BREAKS_PREVIOUS_RELEASE,) if any(_USES.search(one) for one in lost) else (),
+            Evidence(statement.sql if statement else "", relation=table),
+        )
 
 
 def _of_source(path: Path) -> Iterator[Sighting]:

@@ -144,7 +144,7 @@ async def _measured(
     environment: AlembicEnvironment, draft: AlembicEnvironment, scratch: ScratchDatabases, moved: Collection[str]
 ) -> dict[Path, bytes]:
     try:
-        measured = (await measure(draft, scratch)).marked(await additive_marks(draft, scratch, moved))
+        measured = (await measure(draft, scratch, anew=moved)).marked(await additive_marks(draft, scratch, moved))
     except UpgradeFailedError as error:
         raise RevisionInvalidError(
             f"the chain does not run in its new order: {error.message}",

@@ -21,12 +21,13 @@ from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError, UpgradeFailedError
 from tbcv.gate.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
+from tbcv.gate.interruption import failure_again, is_in_parts, try_again
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
 from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
-from tbcv.gate.observers.watcher import Rows, Watcher, sqlstate
-from tbcv.gate.rehearsed import Failure, Rehearsal, Repetition, Return, StepRehearsal
+from tbcv.gate.observers.watcher import Rows, Watcher
+from tbcv.gate.rehearsed import Failure, Rehearsal, Repetition, Return, StepRehearsal, failure_of
 from tbcv.gate.seed import Seeded, seed
 from tbcv.gate.stage import Stage
 from tbcv.gate.templates import Place
@@ -35,6 +36,9 @@ from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.integrity import dangling_references
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.snapshot import Snapshot, compare, take_snapshot
+
+# Enough to tell a scan of all rows from a look at one.
+_TAME_ROWS = 150
 
 __all__ = ["Failure", "Rehearsal", "Repetition", "Return", "StepRehearsal", "rehearse"]
 
@@ -51,6 +55,9 @@ class _Moment:
     @property
     def rows(self) -> Rows:
         return {name: len(table.rows) for name, table in self.contents.items()}
+
+
+_Filled = tuple[DatabaseURL, Seeded, _Moment]
 
 
 async def rehearse(
@@ -106,7 +113,8 @@ class _Rehearser:
         self._line = line
         self._done: set[str] = set(done)
         self._stack = AsyncExitStack()
-        self._filled: tuple[DatabaseURL, Seeded, _Moment] | None = None
+        self._filled: _Filled | None = None
+        self._tame: _Filled | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,7 +128,7 @@ class _Rehearser:
         if not missing:
             return
         await self._stack.aclose()
-        self._filled = None
+        self._filled = self._tame = None
         try:
             await self._stage.upgrade(self._line, missing)
         except TbcvError:
@@ -137,23 +145,44 @@ class _Rehearser:
 
     async def step(self, revision: Revision) -> StepRehearsal:
         """Rehearse one revision on the line as it is."""
-        template, seeded, before = await self._template()
+        step = await self._tried(revision, await self._template())
+        if step.failure is None:
+            return step
+        # What fails on some rows does to others what it would do to them once the rest are as it wants them.
+        tame = await self._tried(revision, await self._tame_template())
+        if tame.failure is None:
+            failure = replace(step.failure, needs_rows=True)
+            return replace(tame, seeded=step.seeded, failure=failure, cut_short=step.cut_short)
+        return await self._without_rows(step, step.failure)
+
+    async def _tried(self, revision: Revision, filled: _Filled) -> StepRehearsal:
+        template, seeded, before = filled
         async with self._scratch.copy(template) as trial, _looking(trial) as look:
             step = StepRehearsal(revision, seeded)
             statements, failure = await self._watched(trial, revision, Run.UP, before.rows)
             step = replace(step, statements=statements, failure=failure)
             if failure is None:
                 after = await look()
-                return await self._down_and_up(trial, look, _compared(step, before, after), before, after)
-        return await self._without_rows(step, failure)
+                step = await self._down_and_up(trial, look, _compared(step, before, after), before, after)
+                return replace(step, cut_short=await try_again(self._stage, self._scratch, template, step))
+            cut = await failure_again(self._stage, trial, revision) if is_in_parts(statements) else None
+            return replace(step, cut_short=cut if cut and cut.message != failure.message else None)
 
-    async def _template(self) -> tuple[DatabaseURL, Seeded, _Moment]:
+    async def _template(self) -> _Filled:
         if self._filled is None:
-            template = await self._stack.enter_async_context(self._scratch.copy(self._line))
-            seeded = await seed(template, self._rows)
-            async with _looking(template) as look:
-                self._filled = template, seeded, await look()
+            self._filled = await self._fill(self._rows, tame=False)
         return self._filled
+
+    async def _tame_template(self) -> _Filled:
+        if self._tame is None:
+            self._tame = await self._fill(min(self._rows, _TAME_ROWS), tame=True)
+        return self._tame
+
+    async def _fill(self, rows: int, *, tame: bool) -> _Filled:
+        template = await self._stack.enter_async_context(self._scratch.copy(self._line))
+        seeded = await seed(template, rows, tame=tame)
+        async with _looking(template) as look:
+            return template, seeded, await look()
 
     async def _down_and_up(
         self,
@@ -179,9 +208,7 @@ class _Rehearser:
         """Find out whether a revision that failed would do so in an empty database too, and come back from it."""
         async with self._scratch.copy(self._line) as bare, _looking(bare) as look:
             before = await look()
-            try:
-                await self._stage.upgrade(bare, (step.revision.id,))
-            except Exception:  # the same failure again, or another one: it fails
+            if await failure_again(self._stage, bare, step.revision):
                 return step
             step = replace(step, failure=replace(failure, needs_rows=True))
             statements, failed = await self._watched(bare, step.revision, Run.DOWN, {})
@@ -204,7 +231,7 @@ class _Rehearser:
             raise
         except Exception as error:  # a revision may raise anything
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
-            failure = _failure(error, origin, refused)
+            failure = failure_of(error, origin, refused)
         return tuple(watcher.statements), failure
 
 
@@ -223,15 +250,6 @@ def _watcher(dialect: str, run: Run, origin: Origin, rows: Rows) -> Watcher[Sqli
     if dialect == "sqlite":
         return Watcher(run, origin, SqliteEye(rows))
     return Watcher(run, origin, PostgresEye(rows))
-
-
-def _failure(error: Exception, origin: Origin, refused: Statement | None) -> Failure:
-    message = error.message if isinstance(error, TbcvError) else reason(error)
-    location = origin.of(error)
-    if location.line is None and refused is not None and refused.location is not None:
-        location = refused.location
-    statement = refused.sql if refused is not None else ""
-    return Failure(message or type(error).__name__, sqlstate(error), statement, location, type(error).__name__)
 
 
 def _repetition(step: StepRehearsal, first: _Moment, second: _Moment) -> Repetition:
@@ -273,7 +291,7 @@ async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable
         async def look() -> _Moment:
             nonlocal connection
             if is_absent(address):
-                return _Moment(Snapshot.of(address.dialect, ()), {}, Upkeep(frozenset(), frozenset(), frozenset()))
+                return _Moment(Snapshot.of(address.dialect, ()), {}, Upkeep(frozenset(), frozenset(), {}))
             if connection is None:
                 connection = await stack.enter_async_context(connected(engine))
             try:

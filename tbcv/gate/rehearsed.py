@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect
+from tbcv.errors import TbcvError
 from tbcv.findings import Location
 from tbcv.gate.contents import RowsLost
 from tbcv.gate.observers.observed import Run, Statement
+from tbcv.gate.observers.origin import Origin
+from tbcv.gate.observers.watcher import sqlstate
 from tbcv.gate.seed import Seeded
 from tbcv.gate.upkeep import Upkeep
 from tbcv.migrate.history import Revision
@@ -35,6 +39,22 @@ class Failure:
     location: Location
     kind: str
     needs_rows: bool = False
+
+
+def failure_of(error: Exception, origin: Origin, refused: Statement | None = None) -> Failure:
+    """Describe what ended a run.
+
+    Args:
+        error: What was raised.
+        origin: The revision's file.
+        refused: The statement that the engine refused last, if it is known.
+    """
+    message = error.message if isinstance(error, TbcvError) else reason(error)
+    location = origin.of(error)
+    if location.line is None and refused is not None and refused.location is not None:
+        location = refused.location
+    statement = refused.sql if refused is not None else ""
+    return Failure(message or type(error).__name__, sqlstate(error), statement, location, type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,7 @@ class StepRehearsal:
         failure: Why the upgrade did not come to its end.
         way_back: What the downgrade left; None where it could not be tried.
         again: The second upgrade; None where it could not be tried.
+        cut_short: Why the upgrade cannot begin again after one that ended half-way; None where it can.
         schema: What the upgrade changed.
         types: Columns that have another type since, as table, column, old and new.
         upkeep: Indexes and privileges before and after.
@@ -101,6 +122,7 @@ class StepRehearsal:
     failure: Failure | None = None
     way_back: Return | None = None
     again: Repetition | None = None
+    cut_short: Failure | None = None
     schema: Difference = _SAME
     types: tuple[tuple[str, str, str, str], ...] = ()
     upkeep: tuple[Upkeep, Upkeep] | None = None

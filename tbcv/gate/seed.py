@@ -18,12 +18,22 @@ from tbcv.engine.engines import migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
-from tbcv.gate.seeding.values import CYCLE, Kind, SeedColumn, is_telling, value_of
+from tbcv.gate.seeding.values import (
+    CYCLE,
+    Kind,
+    SeedColumn,
+    is_repeated,
+    is_telling,
+    is_typed_by_people,
+    tame_value_of,
+    value_of,
+)
 
 _ENOUGH_ALREADY = 20
 _BUDGET = 60_000
 _ATTEMPTS = 4
 _MOST_PARTS = 100
+_ALIKE = 40
 
 Row = dict[str, object]
 
@@ -41,7 +51,7 @@ class Seeded:
     unfilled: Mapping[str, str]
 
 
-async def seed(address: DatabaseURL, rows: int = 2000) -> Seeded:
+async def seed(address: DatabaseURL, rows: int = 2000, *, tame: bool = False) -> Seeded:
     """Fill all tables of a scratch database.
 
     A table in which the history itself has put a fair number of rows is left as it is: nobody knows better what
@@ -50,25 +60,27 @@ async def seed(address: DatabaseURL, rows: int = 2000) -> Seeded:
     Args:
         address: A scratch database.
         rows: How many rows each table is to have.
+        tame: Whether to leave out what is most likely to be in the way of a stricter schema: nothing is empty, long,
+            twice there or far from the rest.
     """
     engine = migration_engine(address)
     try:
         async with engine.connect() as connection:
-            done = await connection.run_sync(_seed, rows)
+            done = await connection.run_sync(_seed, rows, tame)
             await connection.commit()
             return done
     finally:
         await engine.dispose()
 
 
-def _seed(connection: Connection, rows: int) -> Seeded:
+def _seed(connection: Connection, rows: int, tame: bool) -> Seeded:
     tables = read_tables(connection)
     wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
     _without_triggers(connection)
     counts: dict[str, int] = {}
     unfilled: dict[str, str] = {}
     for table in tables:
-        writer = _Writer(connection, table, wanted)
+        writer = _Writer(connection, table, wanted, tame=tame)
         counts[table.name], why = writer.fill()
         if counts[table.name] == 0:
             unfilled[table.name] = why or "no row satisfies its constraints"
@@ -94,10 +106,12 @@ class _Writer:
         connection: In a transaction.
         table: The table.
         wanted: How many rows it is to have.
+        tame: As for `seed`.
     """
 
-    def __init__(self, connection: Connection, table: SeedTable, wanted: int) -> None:
+    def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, tame: bool) -> None:
         self._connection = connection
+        self._tame = tame
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
         self._table = replace(
@@ -105,8 +119,7 @@ class _Writer:
         )
         self._unique = {name for key in table.keys if len(key) == 1 for name in key} | self._telling_apart(table)
         self._parents: dict[Reference, list[tuple[object, ...]]] = {}
-        self._values: dict[tuple[str, int, int], object] = {}
-        self._references = sorted(table.references, key=lambda one: -len(one.columns))
+        self._references = tuple(enumerate(sorted(table.references, key=lambda one: -len(one.columns))))
 
     def fill(self) -> tuple[int, str]:
         """Insert rows; returns how many the table has, and what went wrong if it has none."""
@@ -122,10 +135,10 @@ class _Writer:
             missing = self._wanted - count
             if missing <= self._wanted // 5:
                 break
-            rows = [self._row(number + place, attempt) for place in range(missing)]
+            rows = self._rows(range(number, number + missing), attempt)
             number += missing
             try:
-                self._insert([row for row in rows if row is not None])
+                self._insert(rows)
             except DBAPIError as error:
                 why = reason(error)
             count = self._count()
@@ -169,30 +182,39 @@ class _Writer:
             )
             self._parents[reference] = [tuple(row) for row in found]
 
-    def _row(self, number: int, attempt: int) -> Row | None:
-        row: Row = {}
-        for place, reference in enumerate(self._references):
-            if not self._refer(row, reference, number, place):
-                return None
-        for column in self._table.columns:
-            if column.name not in row:
-                row[column.name] = self._value(column, number, attempt)
-        return row
+    def _rows(self, numbers: range, attempt: int) -> list[Row]:
+        names = [column.name for column in self._table.columns]
+        if not names:
+            return [{} for _ in numbers]
+        columns = [self._values_of(column, numbers, attempt) for column in self._table.columns]
+        found = []
+        for number, values in zip(numbers, zip(*columns, strict=True), strict=True):
+            referred: Row = {}
+            if all(self._refer(referred, reference, number, place) for place, reference in self._references):
+                found.append(dict(zip(names, values, strict=True)) | referred)
+        return found
 
-    def _value(self, column: SeedColumn, number: int, attempt: int) -> object:
+    def _values_of(self, column: SeedColumn, numbers: range, attempt: int) -> list[object]:
+        """Return the values of a column, which repeat unless they have to differ: making one takes long."""
         unique = column.name in self._unique
-        if unique or is_telling(column):
-            return self._written(column, value_of(column, number, attempt, unique=unique))
-        key = (column.name, attempt, number % CYCLE)
-        if key not in self._values:
-            self._values[key] = self._written(column, value_of(column, number % CYCLE, attempt, unique=False))
-        return self._values[key]
+        cycle = not (unique or self._tame or is_telling(column))
+        # Of another length for each column: else one would seem to be made out of the other.
+        length = CYCLE + column.place
+        different = range(min(length, numbers.stop)) if cycle else numbers
+        make = tame_value_of if self._tame and attempt == 0 else value_of
+        values = [make(column, number, attempt, unique=unique) for number in different]
+        if not cycle and not self._tame:
+            values = [_alike(column, values, place, unique=unique) for place in range(len(values))]
+        if self._sqlite and column.kind is not Kind.TEXT:
+            values = [_written(column, value) for value in values]
+        return [values[number % length] for number in numbers] if cycle else values
 
     def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
         """Choose what a row refers to; returns whether the row is possible."""
         columns = [self._table.column(name) for name in reference.columns]
         optional = any(column is not None and column.nullable for column in columns)
-        if reference.table == self._table.name or (optional and number % 7 == (place * 3 + 2) % 7):
+        absent = optional and not self._tame and number % 7 == (place * 3 + 2) % 7
+        if reference.table == self._table.name or absent:
             if optional:
                 row.update({name: None for name in reference.columns if name not in row})
             return optional or self._refers_to_own_row(reference)
@@ -213,17 +235,6 @@ class _Writer:
     def _refers_to_own_row(self, reference: Reference) -> bool:
         """Tell whether a required reference of a table to itself can point at its own row."""
         return all(name in self._unique for name in reference.others)
-
-    def _written(self, column: SeedColumn, value: object) -> object:
-        if not self._sqlite or value is None:
-            return value
-        if column.kind is Kind.BYTES:
-            return bytes.fromhex(str(value)[2:])
-        if column.kind is Kind.NUMERIC:
-            return float(str(value))
-        if column.kind is Kind.OTHER:
-            return str(value)
-        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
     def _insert(self, rows: Sequence[Row]) -> None:
         if not rows:
@@ -291,6 +302,32 @@ class _Writer:
                 savepoint.commit()
             except DBAPIError:
                 savepoint.rollback()
+
+
+def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: bool) -> object:
+    """Return, here and there, what production has as well: a value twice, or in another case."""
+    before, value = values[place - 1], values[place]
+    if before is None or value is None or not is_repeated(column):
+        return value
+    turn = place % _ALIKE
+    if turn == 1 and not unique:
+        return before
+    if turn in (2, 4) and isinstance(before, str) and isinstance(value, str) and is_typed_by_people(column):
+        return (before if turn == 2 else value).swapcase()
+    return value
+
+
+def _written(column: SeedColumn, value: object) -> object:
+    """Return a value as SQLite's driver takes it."""
+    if value is None:
+        return None
+    if column.kind is Kind.BYTES:
+        return bytes.fromhex(str(value)[2:])
+    if column.kind is Kind.NUMERIC:
+        return float(str(value))
+    if column.kind is Kind.OTHER:
+        return str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _is_referring(table: SeedTable, column: SeedColumn) -> bool:

@@ -24,12 +24,13 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, Dialect, ExceptionContext, ExecutionContext
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, MissingGreenlet, NoSuchModuleError
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from tbcv.engine.failures import reason
+from tbcv.engine.scripts import execute_script
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError
 from tbcv.migrate.executor import alembic_alone, configuration
@@ -174,6 +175,7 @@ class _Led:
             "do_connect": self._connect,
             "connect": self._connected,
             "close": self._closed,
+            "do_execute": self._execute,
         }
         if self._audience is not None:
             listeners |= {
@@ -212,6 +214,10 @@ class _Led:
     def _connected(self, connection: DBAPIConnection, _entry: object) -> None:
         if self._mine:
             self._open.append(connection)
+
+    def _execute(self, cursor: DBAPICursor, statement: str, parameters: object, context: ExecutionContext) -> bool:
+        """Let a driver execute what another one would, for which ``env.py`` may have been written."""
+        return self._mine and execute_script(cursor, statement, parameters, context)
 
     def _closed(self, connection: DBAPIConnection, _entry: object) -> None:
         if connection in self._open:

@@ -72,6 +72,7 @@ def downgrade():
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
+        op.execute("ALTER TABLE orders DROP CONSTRAINT IF EXISTS orders_placed")
         op.execute("ALTER TABLE orders ADD CONSTRAINT orders_placed CHECK (placed_at IS NOT NULL) NOT VALID")
         batch = sa.text(
             "UPDATE orders SET placed_at = '2000-01-01' WHERE id IN "
@@ -225,10 +226,11 @@ def downgrade():
         code="not-rerunnable",
         severity=Severity.ERROR,
         effects=(Effect.NOT_RERUNNABLE,),
-        title="After a downgrade the upgrade does not work again",
-        observed="The second upgrade fails, or leads to another schema or another number of rows than the first.",
+        title="The upgrade does not work a second time",
+        observed="After an upgrade that failed, the next one fails for what the first has left. Or after a downgrade "
+        "the upgrade fails, or leads to another schema or number of rows.",
         why="Who goes back and forth, as every deployment that is retried does, is stuck halfway.",
-        hint="let the downgrade remove all that the upgrade made: types, sequences and rows as well",
+        hint="let nothing of a revision remain that fails or is reverted: types, sequences and rows, invalid indexes",
         recipe="""\
 def upgrade():
     op.create_table(
@@ -241,6 +243,26 @@ def upgrade():
 def downgrade():
     op.drop_table("shipments")
     sa.Enum(name="shipment_state").drop(op.get_bind(), checkfirst=True)
+""",
+    ),
+    Hazard(
+        code="cut-short",
+        severity=Severity.WARNING,
+        effects=(),
+        title="A revision that is cut short cannot begin again",
+        observed="The upgrade fails where an earlier one ended after it had committed something, and before its end.",
+        why="A process that is killed there leaves a database that no deployment brings forward.",
+        hint="give what commits by itself a revision of its own, or let it stand being done again (IF NOT EXISTS)",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True, if_not_exists=True)
+    op.add_column("orders", sa.Column("weight", sa.Float()))
+
+
+def downgrade():
+    op.drop_column("orders", "weight")
+    op.drop_index("ix_orders_amount", "orders")
 """,
     ),
     Hazard(
@@ -421,6 +443,14 @@ def downgrade():
         observed="The revision reads environment variables.",
         why="The chain makes another schema in every installation.",
         hint="decide in the application, not in the history",
+        recipe="""\
+def upgrade():
+    op.add_column("orders", sa.Column("region", sa.String(20), server_default="eu"))
+
+
+def downgrade():
+    op.drop_column("orders", "region")
+""",
     ),
     Hazard(
         code="imports-models",
@@ -493,17 +523,37 @@ def downgrade():
         observed="An index that PostgreSQL marks invalid after the statement that made it.",
         why="It is maintained on every write and used by no query.",
         hint="drop it CONCURRENTLY and build it again; on partitions, attach one for each",
+        recipe="""\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_orders_amount")
+        op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True)
+
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_amount", "orders", postgresql_concurrently=True)
+""",
         dialects=_POSTGRESQL,
     ),
     Hazard(
         code="privileges-changed",
         severity=Severity.WARNING,
-        effects=(),
+        effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="Owner or privileges change",
         observed="Owner and privileges of a table from before the revision differ afterwards, by GRANT or REVOKE or "
         "because it was made anew.",
         why="Roles of the application lose their rights, or others gain some, without anybody having decided it.",
         hint="grant again what a table had that is made anew, and keep rights out of the history",
+        recipe="""\
+def upgrade():
+    op.create_table("shipments", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("state", sa.Text()))
+    op.execute("GRANT SELECT ON shipments TO PUBLIC")
+
+
+def downgrade():
+    op.drop_table("shipments")
+""",
         dialects=_POSTGRESQL,
     ),
 )

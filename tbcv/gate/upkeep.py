@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection
+
+Privileges = Mapping[str, frozenset[str]]
 
 
 class Index(NamedTuple):
@@ -22,12 +24,12 @@ class Upkeep(NamedTuple):
     Attributes:
         unindexed: Foreign keys, as ``orders(customer_id)``, that no index begins with.
         redundant: Indexes that another one makes superfluous, with the name of that one.
-        privileges: Who may do what with which table, as PostgreSQL spells it.
+        privileges: Of each table, who owns it and who may do what with it, as ``reader: SELECT``.
     """
 
     unindexed: frozenset[str]
     redundant: frozenset[tuple[str, str]]
-    privileges: frozenset[str]
+    privileges: Privileges
 
 
 _INDEXES = """
@@ -45,8 +47,14 @@ _REFERENCES = """
     FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid >= 16384
 """
 _PRIVILEGES = """
-    SELECT c.oid::regclass::text || ': ' || pg_get_userbyid(c.relowner) || ' ' || coalesce(c.relacl::text, 'default')
-    FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.oid >= 16384 AND c.relname <> 'alembic_version'
+    SELECT c.oid::regclass::text, array_agg(coalesce(r.rolname::text, 'everybody') || ': ' || p.privilege_type)
+        || (pg_get_userbyid(c.relowner)::text || ': ownership')
+    FROM pg_class c
+    CROSS JOIN LATERAL aclexplode(
+        coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r'::"char" END, c.relowner))) p
+    LEFT JOIN pg_roles r ON r.oid = p.grantee
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.oid >= 16384 AND c.relname <> 'alembic_version'
+    GROUP BY c.oid
 """
 
 
@@ -54,10 +62,10 @@ def read_upkeep(connection: Connection) -> Upkeep:
     """Look at the indexes and privileges of a database."""
     if connection.dialect.name == "sqlite":
         indexes, references = _of_sqlite(connection)
-        privileges: frozenset[str] = frozenset()
+        privileges: Privileges = {}
     else:
         indexes, references = _of_postgresql(connection)
-        privileges = frozenset(row[0] for row in connection.exec_driver_sql(_PRIVILEGES))
+        privileges = {row[0]: frozenset(row[1]) for row in connection.exec_driver_sql(_PRIVILEGES)}
     unindexed = frozenset(
         f"{table}({', '.join(columns)})"
         for table, columns in references

@@ -115,7 +115,7 @@ async def _create(
         target = environment.version_directories[0] / path.name
         if write:
             # Another project has a ledger only if it wants one.
-            measured = await measure(draft, scratch) if ledger_path(environment).exists() else None
+            measured = await measure(draft, scratch, anew=[revision]) if ledger_path(environment).exists() else None
             marks = await mark(draft, scratch, [revision]) if measured and mark is not None else {}
             _put(path, target)
             if measured is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,11 +44,19 @@ class Measurement:
         return (write_ledger(environment, self.entries), *write_schemas(environment, self.schemas))
 
 
-async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) -> Measurement:
+async def measure(
+    environment: AlembicEnvironment, scratch: ScratchDatabases, *, anew: Collection[str] | None = None
+) -> Measurement:
     """Run the chain on scratch databases and note what each revision makes of the schema.
 
     What is known about an engine that is not at hand is kept from the present ledger, as are the marks
     ``additive``, as long as the revision's file means the same.
+
+    Args:
+        environment: The chain.
+        scratch: Where it runs.
+        anew: The revisions to look at, with all that follow them: what the ledger says of the ones before is taken
+            over where their files mean the same. None looks at all.
 
     Raises:
         UpgradeFailedError: The chain does not run.
@@ -60,7 +68,12 @@ async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) ->
     rows: set[str] = set()
     for dialect in scratch.dialects:
         schemas[dialect] = Snapshot.of(dialect, ())
-        for name, snapshot, leaves_rows in await _run_chain(environment, history, scratch, dialect):
+        held = {} if anew is None else _known(history, before, dialect, anew)
+        for name, entry in held.items():
+            fingerprints.setdefault(name, {})[dialect] = entry.fingerprints[dialect]
+            if entry.leaves_rows:
+                rows.add(name)
+        for name, snapshot, leaves_rows in await _run_chain(environment, history, scratch, dialect, held):
             schemas[dialect] = snapshot
             fingerprints.setdefault(name, {})[dialect] = short(snapshot.fingerprint)
             if leaves_rows:
@@ -74,6 +87,19 @@ async def measure(environment: AlembicEnvironment, scratch: ScratchDatabases) ->
         additive = known.additive if known is not None and same else None
         entries.append(replace(made, fingerprints=kept | fingerprints[revision.id], additive=additive))
     return Measurement(tuple(entries), schemas)
+
+
+def _known(history: History, ledger: Mapping[str, Entry], dialect: Dialect, anew: Collection[str]) -> dict[str, Entry]:
+    """Return the entries from the base upwards that still hold, up to the first revision that is to be looked at."""
+    found: dict[str, Entry] = {}
+    for revision in history.ordered():
+        entry = ledger.get(revision.id)
+        if entry is None or revision.id in anew or dialect not in entry.fingerprints:
+            break
+        if entry.parents != revision.parents or entry.checksum != checksum(revision.path.read_bytes()):
+            break
+        found[revision.id] = entry
+    return found
 
 
 async def chain_schemas(
@@ -139,12 +165,18 @@ async def at_head(
 
 
 async def _run_chain(
-    environment: AlembicEnvironment, history: History, scratch: ScratchDatabases, dialect: Dialect
+    environment: AlembicEnvironment,
+    history: History,
+    scratch: ScratchDatabases,
+    dialect: Dialect,
+    known: Collection[str],
 ) -> list[tuple[str, Snapshot, bool]]:
     found = []
     async with scratch.database(dialect) as address:
         runner = MigrationRunner(address, environment)
         for revision in history.ordered():
+            if revision.id in known:
+                continue
             await runner.upgrade(revision.id)
             snapshot, leaves_rows = await _look(address)
             found.append((revision.id, snapshot, leaves_rows))

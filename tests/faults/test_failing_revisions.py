@@ -111,6 +111,18 @@ def test_the_server_has_no_room(forge: Forge, tmp_path: Path, figures: Figures) 
     figures.note("disk full, postgresql, by file size", "rolled back, earlier revision kept, resumed")
 
 
+def test_several_statements_in_one_text(on_postgresql: Synthetic) -> None:
+    """A script is executed whole or not at all, and what is wrong with it is said."""
+    script = "CREATE TABLE two (id int); INSERT INTO two VALUES (1), (2); {}"
+    on_postgresql.write("a1", TABLE.format("one"))
+    on_postgresql.write("a2", f"op.execute({script.format('INSERT INTO nowhere VALUES (1)')!r})")
+    assert 'relation "nowhere" does not exist' in on_postgresql.run("upgrade", code=3).line
+    assert (on_postgresql.recorded, on_postgresql.tables()) == (["a1"], {"one"})
+    on_postgresql.write("a2", f"op.execute({script.format('UPDATE two SET id = 3 WHERE id = 2;')!r})")
+    on_postgresql.run("upgrade")
+    assert on_postgresql.scalar("SELECT sum(id) FROM two") == 4
+
+
 def test_an_invalid_index_is_built_again(on_postgresql: Synthetic) -> None:
     """A unique index that failed on duplicates while it was built concurrently is built once they are gone."""
     one = on_postgresql

@@ -372,7 +372,7 @@ HAZARDS = (
         "table dropped",
         'op.drop_table("orders")  # HERE',
         "pass",
-        *(_at(code, *BOTH) for code in ("data-loss", "not-rerunnable", "breaks-previous-release")),
+        *(_at(code, *BOTH) for code in ("data-loss", "breaks-previous-release")),
         _at("irreversible", *BOTH, text=DOWN),
     ),
     _good(
@@ -423,8 +423,7 @@ HAZARDS = (
         "narrower",
         f'{_ON_POSTGRESQL}op.alter_column("orders", "note", type_=sa.String(3))  {HERE}',
         f'{_ON_POSTGRESQL}op.alter_column("orders", "note", type_=sa.String(200))',
-        _at("type-narrowing", "postgresql"),
-        _at("breaks-previous-release", "postgresql"),
+        *(_at(code, "postgresql") for code in ("type-narrowing", "table-rewrite", "breaks-previous-release")),
     ),
     _bad(
         "column renamed",
@@ -444,9 +443,7 @@ HAZARDS = (
         '    op.execute("CREATE VIEW orders AS SELECT * FROM purchases")',
         f'{_ON_POSTGRESQL}op.execute("DROP VIEW orders")\n    op.rename_table("purchases", "orders")',
     ),
-    _bad(
-        "no way back", f"{PHONE}  {HERE}", "pass", _at("irreversible", *BOTH, text=DOWN), _at("not-rerunnable", *BOTH)
-    ),
+    _bad("no way back", f"{PHONE}  {HERE}", "pass", _at("irreversible", *BOTH, text=DOWN)),
     _bad(
         "way back that fails",
         PHONE,

@@ -8,17 +8,16 @@ number always gives the same value.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
-from uuid import UUID, uuid5
 
-_SPACE = UUID("6f1c3a52-0d3f-4b0e-9a56-5c1d2e8f7a10")
 _BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
 _WORDS = ("draft", "active", "pending", "closed", "archived")
 _SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
@@ -27,6 +26,7 @@ _UNIQUE_NAMES = {
     *("number", "reference", "ref", "isbn", "url", "path", "name", "phone", "identifier", "external", "id", "domain"),
     *("serial", "checksum", "digest", "fingerprint", "nickname"),
 }
+_TYPED_NAMES = {"email", "mail", "username", "login", "handle", "name", "nickname", "slug", "code", "domain"}
 _NUMERIC_NAMES = {
     *("amount", "price", "quantity", "qty", "count", "total", "age", "year", "size", "weight", "score", "rate", "cost"),
     *("balance", "rank", "position", "duration", "length", "width", "height", "percent", "cents", "zip", "port"),
@@ -154,6 +154,20 @@ def is_telling(column: SeedColumn) -> bool:
     return column.kind is Kind.UUID or bool(column.words & _UNIQUE_NAMES)
 
 
+def is_repeated(column: SeedColumn) -> bool:
+    """Tell whether values that people expect to differ are the same here and there, as nothing keeps them from it."""
+    return column.kind is not Kind.UUID and not _holds_uuids(column)
+
+
+def is_typed_by_people(column: SeedColumn) -> bool:
+    """Tell whether values may differ in nothing but their case."""
+    return column.kind is Kind.TEXT and bool(column.words & _TYPED_NAMES)
+
+
+def _holds_uuids(column: SeedColumn) -> bool:
+    return column.limits in ((36,), (32,)) and bool(column.words & {"id", "uuid", "guid"})
+
+
 def value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
     """Return a value for a column.
 
@@ -179,8 +193,38 @@ def value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> 
     return _MAKERS[column.kind](column, number)
 
 
+def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
+    """Return a value for a column that differs from others, is not empty, and fits where any value fits."""
+    if column.kind is Kind.TEXT and not _holds_uuids(column):
+        return _tame_text(column, number, unique=unique)
+    if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
+        precision, scale = (*column.limits, 0)[:2] if column.limits else (9, 0)
+        return (1 + number) % 10 ** max(precision - scale, 1)
+    present = replace(column, nullable=False)
+    return value_of(present, number, attempt, unique=unique)
+
+
+def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
+    limit = column.limits[0] if column.limits else _LONGEST
+    default = re.match(r"'([^']+)'", column.default)
+    few = ((default[1],) if default else ()) + column.texts + column.known
+    if few and not unique:
+        return few[0]
+    if is_typed_by_people(column):
+        made = f"u{number}@a.io" if column.words & {"email", "mail"} else f"u{number}"
+        return (made.capitalize() if number % 5 == 0 else made)[:limit]
+    # A number reads as one, and as JSON.
+    return str(number % 10 ** min(limit, 9))
+
+
 def _moment(column: SeedColumn, number: int) -> datetime:
-    return _BEGIN + timedelta(minutes=37 * number, seconds=column.place)
+    return _BEGIN + timedelta(minutes=37 * number, seconds=column.place, microseconds=number % 10 * 104_729)
+
+
+def _uuid(seed: str) -> str:
+    """Return a UUID that is always the same for a text."""
+    digits = hashlib.blake2b(seed.encode(), digest_size=16).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
 
 
 def _other(column: SeedColumn, number: int) -> str | None:
@@ -208,7 +252,7 @@ _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
     Kind.TIME: lambda column, number: _moment(column, number).time().isoformat(),
     Kind.TIMESTAMP: lambda column, number: _moment(column, number).replace(tzinfo=None).isoformat(" ", "microseconds"),
     Kind.INTERVAL: lambda _, number: f"{number} minutes",
-    Kind.UUID: lambda column, number: str(uuid5(_SPACE, f"{column.name} {number}")),
+    Kind.UUID: lambda column, number: _uuid(f"{column.name} {number}"),
     Kind.JSON: _json,
     Kind.BYTES: lambda _, number: f"\\x{number:08x}",
     Kind.ENUM: lambda column, number: column.labels[number % len(column.labels)],
@@ -219,13 +263,12 @@ _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
 
 def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
     if column.words & _FLAG_NAMES and not unique:
-        return number % 2
-    small = column.base in ("smallint", "SMALLINT", "TINYINT")
+        return 2 if number % 50 == 11 and not column.numbers else number % 2
     if unique or column.words & _UNIQUE_NAMES:
         return number + 1
     if (
         number % 50 == 11
-        and not small
+        and column.base not in ("smallint", "SMALLINT", "TINYINT")
         and not column.numbers
         and not column.words & {"year", "month", "day", "age", "percent", "port"}
     ):
@@ -263,20 +306,16 @@ def _text(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> str
     made = _named(column, number, unique=unique)
     if unique or column.words & _UNIQUE_NAMES or len(made) > limit:
         return _fitted(made, number, limit)
-    if number % 50 == 13 and limit > 20 and _is_prose(column):
+    if number % 50 == 13 and limit > 20:
         return (f"{made} {number} " + "lorem ipsum " * (limit // 12 + 1))[:limit]
-    return made
-
-
-def _is_prose(column: SeedColumn) -> bool:
-    return not column.words & (_NUMERIC_NAMES | _JSON_NAMES | _TIME_NAMES | _FLAG_NAMES)
+    return _WORDS[0][:limit] if number % 50 == 14 else made
 
 
 def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
     """Return a text such as the name of its column promises."""
-    if column.limits in ((36,), (32,)) and column.words & {"id", "uuid", "guid"}:
-        made = uuid5(_SPACE, f"{column.name} {number}")
-        return str(made) if column.limits == (36,) else made.hex
+    if _holds_uuids(column):
+        made = _uuid(f"{column.name} {number}")
+        return made if column.limits == (36,) else made.replace("-", "")
     # The first ones differ from number to number.
     for words, maker in _NAMED[:3] if unique else _NAMED:
         if column.words & words:
@@ -336,6 +375,6 @@ def _shaped(number: int, limit: int) -> str:
         letters.lower(),
         f"2024-01-{number % 28 + 1:02d}",
         f"#{number % 0xFFFFFF:06x}",
-        str(uuid5(_SPACE, str(number))),
+        _uuid(str(number)),
     )
     return shapes[number % len(shapes)][:limit]

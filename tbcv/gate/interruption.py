@@ -1,0 +1,105 @@
+"""Whether a revision that was cut short between two of its transactions can begin again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from sqlalchemy import Connection
+
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.gate.observers.observed import Run, Statement
+from tbcv.gate.observers.origin import Origin
+from tbcv.gate.rehearsed import Failure, StepRehearsal, failure_of
+from tbcv.gate.stage import Stage
+from tbcv.migrate.history import Revision
+
+# Of a loop in batches, the first of its turns tells as much as all of them.
+_MOST = 6
+
+
+async def try_again(
+    stage: Stage,
+    scratch: ScratchDatabases,
+    template: DatabaseURL,
+    step: StepRehearsal,
+) -> Failure | None:
+    """Cut an upgrade short wherever something was committed and more was to come, and run it again.
+
+    Args:
+        stage: Runs the revision.
+        scratch: Where copies are made.
+        template: A database at the revision's parents.
+        step: The revision, and what its upgrade executed when nothing happened to it.
+
+    Returns:
+        Why it cannot begin again; None where it can.
+    """
+    revision = step.revision
+    for number in _seams(step.of(Run.UP)):
+        async with scratch.copy(template) as trial:
+            try:
+                await stage.upgrade(trial, (revision.id,), _Cut(revision, number))
+            except _CutError:
+                if failure := await failure_again(stage, trial, revision):
+                    return failure
+    return None
+
+
+async def failure_again(stage: Stage, address: DatabaseURL, revision: Revision) -> Failure | None:
+    """Run an upgrade where an attempt at it has ended, and return why that fails; None where it does not."""
+    try:
+        await stage.upgrade(address, (revision.id,))
+    except Exception as error:  # a revision may raise anything
+        return failure_of(error, Origin(revision.path))
+    return None
+
+
+def is_in_parts(statements: Sequence[Statement]) -> bool:
+    """Tell whether an upgrade, one that failed perhaps, had something committed before its end."""
+    return any(one.alone for one in statements) or len({one.transaction for one in statements}) > 1
+
+
+def _seams(statements: Sequence[Statement]) -> Iterator[int]:
+    """Give the numbers of statements before which something had been committed, one for each pair of lines."""
+    seen: set[object] = set()
+    for before, after in pairwise(statements):
+        lines = (before.location, after.location)
+        if (before.alone or before.transaction != after.transaction) and lines not in seen and len(seen) < _MOST:
+            seen.add(lines)
+            yield after.number
+
+
+class _CutError(Exception):
+    """The end of a process, for a revision."""
+
+
+class _Cut:
+    """An audience that lets a revision end before one of its statements.
+
+    Args:
+        revision: The revision.
+        number: Of the statement, counted from 0.
+    """
+
+    def __init__(self, revision: Revision, number: int) -> None:
+        self._origin = Origin(revision.path)
+        self._left = number
+
+    def before(self, _connection: Connection, _statement: str) -> None:
+        """Count the revision's statements."""
+        if self._origin.here() is None:
+            return
+        if self._left == 0:
+            raise _CutError
+        self._left -= 1
+
+    def after(self, connection: Connection, statement: str, rows: int) -> None:
+        """Do nothing."""
+
+    def failed(self, connection: Connection | None, error: BaseException) -> None:
+        """Do nothing."""
+
+    def ended(self, connection: Connection) -> None:
+        """Do nothing."""
