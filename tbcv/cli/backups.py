@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from tbcv.cli.loop import await_result
-from tbcv.cli.options import Target, confirm, json_option, show, show_document, target_options
+from tbcv.cli.options import Target, announce, confirm, json_option, progress, show, show_document, target_options
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import BackupError
 from tbcv.migrate.backup import Backup, Restored, list_backups, restore_backup, take_backup
+from tbcv.migrate.plan import Direction
 from tbcv.migrate.protection import backup_directory
 from tbcv.report import document, terminal
 
@@ -45,8 +46,10 @@ def backups(target: Target, as_json: bool) -> None:
 def restore(target: Target, name: str, yes: bool, as_json: bool) -> None:
     """Bring a backup back, after taking one of what it replaces."""
     chosen = _find(target, name)
-    confirm(f"restoring {chosen.id} over {target.address.redacted}", yes=yes)
-    done = await_result(_restore, target, chosen)
+    way = await_result(_way_to, target, chosen)
+    first = f" after the {way} to {chosen.revisions[0]}" if way else ""
+    confirm(f"restoring {chosen.id} over {target.address.redacted}{first}", yes=yes)
+    done = await_result(_restore, target, chosen, way)
     if as_json:
         undo = document.backup(done.undo) if done.undo else None
         show_document("restore", {"backup": document.backup(chosen), "undo": undo, "rows": dict(done.rows)})
@@ -69,8 +72,25 @@ async def _take(target: Target) -> Backup:
     return taken
 
 
-async def _restore(target: Target, chosen: Backup) -> Restored:
+async def _way_to(target: Target, chosen: Backup) -> Direction | None:
+    """Return which way leads to the revision that a backup was taken at, if its tables are to be had only there."""
+    if chosen.kind == "full" or len(chosen.revisions) != 1:
+        return None
+    runner = target.runner()
+    current, history = (await runner.status()).current, runner.history()
+    if current == chosen.revisions or not {*current, *chosen.revisions} <= history.revisions.keys():
+        return None
+    return Direction.DOWNGRADE if chosen.revisions[0] in history.ancestors(current) else Direction.UPGRADE
+
+
+async def _restore(target: Target, chosen: Backup, way: Direction | None) -> Restored:
     settings = target.settings
+    if way is not None:
+        runner = target.runner(announce)
+        go = runner.downgrade if way is Direction.DOWNGRADE else runner.upgrade
+        outcome = await go(chosen.revisions[0])
+        if outcome.backup:
+            progress(f"  backup {outcome.backup}, taken before the {way}")
     async with ScratchDatabases(settings) as scratch:
         return await restore_backup(
             target.address, chosen, scratch=scratch, lock_timeout_seconds=settings.lock_timeout_seconds

@@ -25,7 +25,7 @@ from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, ConfirmationRequiredError
 from tbcv.gate.drift import ModelSource
 from tbcv.migrate.guard import DdlPolicy
-from tbcv.migrate.journal import OTHER_JOURNAL
+from tbcv.migrate.journal import OTHER_JOURNAL, OWN_JOURNAL
 from tbcv.migrate.location import AlembicEnvironment, expanded_url, own_environment, read_environment, written_url
 from tbcv.migrate.plan import AppliedStep
 from tbcv.migrate.protection import Protection
@@ -113,9 +113,10 @@ class Target:
             ConfigurationError: No database is named, or not properly; or tbcv's own is to get another journal.
         """
         settings = self.settings
+        own = self.config is None or self.environment.directory == own_environment().directory
+        if own and self.journal:
+            raise ConfigurationError("tbcv's own runs are in audit_logs", hint="--journal is for other projects")
         if self.config is None:
-            if self.journal:
-                raise ConfigurationError("tbcv's own runs are in audit_logs", hint="--journal goes with -c")
             return DatabaseManager(settings, announce=announce, restore=self.restore).migrations
         url = settings.database_url.get_secret_value()
         if "database_url" not in settings.model_fields_set:
@@ -127,7 +128,7 @@ class Target:
             lock_timeout_seconds=settings.lock_timeout_seconds,
             policy=DdlPolicy(settings.ddl_lock_timeout_seconds, settings.ddl_lock_attempts),
             announce=announce,
-            journal=OTHER_JOURNAL,
+            journal=OWN_JOURNAL if own else OTHER_JOURNAL,
             begin_journal=self.journal,
             protection=Protection(address, environment, settings) if settings.backup else None,
             restore=self.restore,
@@ -221,7 +222,10 @@ def log_to_stderr() -> None:
     """Let tbcv's warnings, such as repaired rows, be seen."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("  ! %(message)s"))
-    logging.getLogger("tbcv").addHandler(handler)
+    log = logging.getLogger("tbcv")
+    log.addHandler(handler)
+    # The env.py of somebody else may set up logging too, and would say everything again.
+    log.propagate = False
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -184,8 +185,21 @@ class Work:
                     return script._stamp_revs((destination,), heads)  # noqa: SLF001
 
         purge = direction not in (Direction.UPGRADE, Direction.DOWNGRADE)
-        with EnvironmentContext(config, script, fn=steps, destination_rev=destination, purge=purge):
+        environment = EnvironmentContext(config, script, fn=steps, destination_rev=destination, purge=purge)
+        with _loggers_kept(), environment:
             script.run_env()
+
+
+@contextmanager
+def _loggers_kept() -> Iterator[None]:
+    """Let those be heard afterwards that an ``env.py`` silences when it configures logging."""
+    known = [one for one in logging.Logger.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    heard = [one for one in known if not one.disabled]
+    try:
+        yield
+    finally:
+        for one in heard:
+            one.disabled = False
 
 
 def place_of(connection: Connection) -> Place:
