@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from tbcv.engine.embedded import EmbeddedPostgres
 from tbcv.engine.engines import migration_engine
+from tbcv.engine.failures import database_errors
 from tbcv.engine.memory import directory_in_memory
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.settings import Settings
@@ -62,6 +63,7 @@ class ScratchDatabases:
 
         Raises:
             ScratchUnavailableError: There is no PostgreSQL to create it on.
+            DatabaseUnavailableError: The server that is named for it cannot be reached, or lets nobody create one.
         """
         if dialect == "sqlite":
             memory = directory_in_memory()
@@ -116,9 +118,10 @@ class ScratchDatabases:
 async def _administer(server: DatabaseURL, *statements: str) -> None:
     engine = migration_engine(server)
     try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            for statement in statements:
-                await connection.execute(text(statement))
+        with database_errors(server):
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                for statement in statements:
+                    await connection.execute(text(statement))
     finally:
         await engine.dispose()
