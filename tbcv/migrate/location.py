@@ -96,12 +96,12 @@ def _resolve(location: str, base: Path) -> Path:
     path = Path(location.strip())
     package, colon, inside = location.strip().partition(":")
     if colon and not path.is_absolute():
-        return _in_package(package, inside, base) or base / path
+        return _in_package(package, inside.replace(":", "/"), base) or base / path
     return path if path.is_absolute() else base / path
 
 
 def _in_package(package: str, inside: str, base: Path) -> Path | None:
-    """Return a place in a package, as in ``app:migrations``, which need not be imported for that."""
+    """Return a place in a package, as in ``app:migrations`` or ``app:database:migrations``, without importing it."""
     places = (base, *base.parents[:2], Path.cwd(), *map(Path, sys.path))
     found = (place.absolute() / package.replace(".", "/") / inside for place in places)
     return next((one for one in found if one.is_dir()), None)
