@@ -7,9 +7,10 @@ one, which is started when the first is asked for.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -85,7 +86,7 @@ class ScratchDatabases:
             async with self.database("sqlite") as address:
                 if path.exists():
                     assert address.sqlite_path is not None
-                    shutil.copyfile(path, address.sqlite_path)
+                    copy_file(path, address.sqlite_path)
                 yield address
             return
         server = await self._postgres()
@@ -113,6 +114,21 @@ class ScratchDatabases:
             self._stack.callback(embedded.stop)
             self._server = parse_database_url(embedded.url())
         return self._server
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a SQLite file with all that it holds.
+
+    Args:
+        path: The file.
+        target: Where to; what is there is replaced.
+    """
+    if not Path(f"{path}-wal").exists():
+        shutil.copyfile(path, target)
+        return
+    # Somebody set WAL mode and has not closed yet, so that the file alone is not all of it.
+    with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(target)) as copy:
+        original.backup(copy)
 
 
 async def _administer(server: DatabaseURL, *statements: str) -> None:

@@ -36,7 +36,7 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scripts import execute_script
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError
-from tbcv.migrate.executor import alembic_alone, configuration
+from tbcv.migrate.executor import alembic_alone, configuration, told_by_file
 from tbcv.migrate.location import AlembicEnvironment, written_url
 
 _ASYNCHRONOUS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -145,7 +145,9 @@ class Stage:
                 make: Callable[..., MigrationStep] = (
                     MigrationStep.upgrade_from_script if upwards else MigrationStep.downgrade_from_script
                 )
-                return [make(script.revision_map, script.get_revision(one)) for one in revisions]
+                with told_by_file(self._environment):
+                    found = [script.get_revision(one) for one in revisions]
+                return [make(script.revision_map, one) for one in found]
 
             stack.enter_context(
                 EnvironmentContext(config, script, fn=steps, as_sql=False, destination_rev=revisions[-1])
@@ -164,10 +166,10 @@ class Stage:
 
 
 class _Led:
-    """Leads all connections but tbcv's own to one database and tells an audience what is executed on them.
+    """Leads the connections of ``env.py`` to one database and tells an audience what is executed on them.
 
-    ``env.py`` may connect in another thread, or have the event loop do it, so that only the engines tell whose they
-    are.
+    ``env.py`` may connect in another thread, or have the event loop of this process do it. So all of this thread are
+    led, and of other threads all but tbcv's own.
     """
 
     def __init__(self, address: DatabaseURL, audience: Audience | None) -> None:
@@ -187,10 +189,13 @@ class _Led:
         finally:
             _PLAYING.remove(self)
 
+    def _concerns(self, dialect: Dialect) -> bool:
+        return threading.get_ident() == self._thread or not is_own(dialect)
+
     def do_connect(
         self, dialect: Dialect, entry: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
     ) -> None:
-        if is_own(dialect):
+        if not self._concerns(dialect):
             return
         if dialect.name != self.address.dialect:
             raise ConfigurationError(
@@ -217,7 +222,7 @@ class _Led:
 
     def do_execute(self, cursor: DBAPICursor, statement: str, parameters: object, context: ExecutionContext) -> bool:
         """Let a driver execute what another one would, for which ``env.py`` may have been written."""
-        return not is_own(context.dialect) and execute_script(cursor, statement, parameters, context)
+        return self._concerns(context.dialect) and execute_script(cursor, statement, parameters, context)
 
     def close(self, connection: DBAPIConnection, _entry: object) -> None:
         self._open.pop(connection, None)
@@ -231,19 +236,19 @@ class _Led:
                 entry.invalidate()
 
     def before_cursor_execute(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if self._audience is not None and not is_own(connection.dialect):
+        if self._audience is not None and self._concerns(connection.dialect):
             self._audience.before(connection, statement)
 
     def after_cursor_execute(self, connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
-        if self._audience is not None and not is_own(connection.dialect):
+        if self._audience is not None and self._concerns(connection.dialect):
             self._audience.after(connection, statement, cursor.rowcount)
 
     def handle_error(self, context: ExceptionContext) -> None:
-        if self._audience is not None and context.statement is not None and not is_own(context.dialect):
+        if self._audience is not None and context.statement is not None and self._concerns(context.dialect):
             self._audience.failed(context.connection, context.original_exception)
 
     def commit(self, connection: Connection) -> None:
-        if self._audience is not None and not is_own(connection.dialect):
+        if self._audience is not None and self._concerns(connection.dialect):
             self._audience.ended(connection)
 
     rollback = commit

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
@@ -116,8 +116,19 @@ def require_importable(environment: AlembicEnvironment) -> None:
         BrokenHistoryError: One of them cannot be imported.
     """
     script = ScriptDirectory.from_config(configuration(environment, parse_database_url("sqlite://")))
-    try:
+    with told_by_file(environment):
         _ = list(script.walk_revisions())
+
+
+@contextmanager
+def told_by_file(environment: AlembicEnvironment) -> Iterator[None]:
+    """Name the revision file that keeps Alembic from importing all of them, within the block.
+
+    Raises:
+        BrokenHistoryError: One of them cannot be imported.
+    """
+    try:
+        yield
     except (Exception, SystemExit) as error:
         raise _not_importable(error, environment) from error
 

@@ -69,6 +69,9 @@ def read_locations(config_file: Path) -> AlembicEnvironment:
         raise ConfigurationError(f"cannot read {config_file}: {reason}", hint="-c takes an alembic.ini") from None
     except Error as error:
         raise ConfigurationError(f"{config_file} is no valid ini file: {error.message}") from None
+    if not script_location and (config_file.parent / "env.py").is_file():
+        # That of Flask-Migrate names none: it lies in the directory that is meant.
+        script_location = "."
     if not script_location:
         raise ConfigurationError(f"{config_file} sets no script_location in [alembic]")
     directory = _resolve(script_location, config_file.parent)
