@@ -14,9 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakSet
 
 import anyio
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Engine, event
+from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
@@ -27,6 +29,9 @@ from tbcv.settings import Settings
 
 # NaN and Infinity are no JSON: PostgreSQL refuses them, and SQLite would keep a text that nothing can read.
 _serialize = partial(json.dumps, allow_nan=False, ensure_ascii=False)
+
+# Each engine has a dialect object of its own, which is all that the events of a connection tell of it.
+_OWN: WeakSet[Dialect] = WeakSet()
 
 
 def application_engine(address: DatabaseURL, settings: Settings) -> AsyncEngine:
@@ -75,7 +80,19 @@ def reading_engine(address: DatabaseURL) -> AsyncEngine:
     uri = f"file:{quote(str(address.sqlite_path))}"
     url = URL.create(address.url.drivername, database=uri, query={"mode": "rw", "uri": "true"})
     engine = create_async_engine(url, poolclass=NullPool, connect_args=dict(address.connect_args))
+    own(engine.sync_engine)
     return own_transactions(engine, ("busy_timeout=5000", "query_only=ON"))
+
+
+def own(engine: Engine) -> Engine:
+    """Note that an engine is tbcv's, and not that of an application whose ``env.py`` is being run."""
+    _OWN.add(engine.dialect)
+    return engine
+
+
+def is_own(dialect: Dialect) -> bool:
+    """Tell whether the engine of a dialect was made by tbcv."""
+    return dialect in _OWN
 
 
 @asynccontextmanager
@@ -99,9 +116,11 @@ def is_absent(address: DatabaseURL) -> bool:
 
 
 def _engine(address: DatabaseURL, **options: Any) -> AsyncEngine:  # noqa: ANN401  # create_async_engine's own
-    return create_async_engine(
+    engine = create_async_engine(
         address.url, connect_args=dict(address.connect_args), json_serializer=_serialize, **options
     )
+    own(engine.sync_engine)
+    return engine
 
 
 def _create_parent_directory(engine: AsyncEngine, address: DatabaseURL) -> None:

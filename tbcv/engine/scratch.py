@@ -7,9 +7,10 @@ one, which is started when the first is asked for.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from sqlalchemy import text
 
 from tbcv.engine.embedded import EmbeddedPostgres
 from tbcv.engine.engines import migration_engine
+from tbcv.engine.failures import database_errors
 from tbcv.engine.memory import directory_in_memory
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.settings import Settings
@@ -62,6 +64,7 @@ class ScratchDatabases:
 
         Raises:
             ScratchUnavailableError: There is no PostgreSQL to create it on.
+            DatabaseUnavailableError: The server that is named for it cannot be reached, or lets nobody create one.
         """
         if dialect == "sqlite":
             memory = directory_in_memory()
@@ -83,7 +86,7 @@ class ScratchDatabases:
             async with self.database("sqlite") as address:
                 if path.exists():
                     assert address.sqlite_path is not None
-                    shutil.copyfile(path, address.sqlite_path)
+                    copy_file(path, address.sqlite_path)
                 yield address
             return
         server = await self._postgres()
@@ -113,12 +116,28 @@ class ScratchDatabases:
         return self._server
 
 
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a SQLite file with all that it holds.
+
+    Args:
+        path: The file.
+        target: Where to; what is there is replaced.
+    """
+    if not Path(f"{path}-wal").exists():
+        shutil.copyfile(path, target)
+        return
+    # Somebody set WAL mode and has not closed yet, so that the file alone is not all of it.
+    with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(target)) as copy:
+        original.backup(copy)
+
+
 async def _administer(server: DatabaseURL, *statements: str) -> None:
     engine = migration_engine(server)
     try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            for statement in statements:
-                await connection.execute(text(statement))
+        with database_errors(server):
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                for statement in statements:
+                    await connection.execute(text(statement))
     finally:
         await engine.dispose()

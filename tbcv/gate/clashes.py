@@ -56,8 +56,9 @@ def find_clashes(
     for step, before in worked.items():
         after = answers.get(step)
         if before.worked and after is not None:
-            inserted = answers.get(Step(step.relation, "INSERT"))
-            there = inserted is None or inserted.worked
+            insert = Step(step.relation, "INSERT")
+            # No answer is one as well: the row that it would point at could not be inserted.
+            there = insert not in worked or (insert in answers and answers[insert].worked)
             failed = after if not after.worked else _unseen(home, other, step, before, after) if there else None
             if failed is not None:
                 failures.append((step, failed))

@@ -23,7 +23,7 @@ from sqlalchemy import text
 
 from tbcv import __version__
 from tbcv.engine.engines import migration_engine
-from tbcv.engine.scratch import Dialect
+from tbcv.engine.scratch import Dialect, copy_file
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import BackupError
 from tbcv.migrate.backup.tools import environment as client_environment
@@ -86,7 +86,7 @@ class KeptDatabases:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix="new-") as directory:
                 made = Path(directory, path.name)
                 if address.sqlite_path is not None:
-                    await anyio.to_thread.run_sync(shutil.copyfile, address.sqlite_path, made)
+                    await anyio.to_thread.run_sync(copy_file, address.sqlite_path, made)
                 else:
                     await _client("pg_dump", address, "--format=plain", "--no-owner", f"--file={made}")
                 if made.stat().st_size <= _LARGEST_BYTES:

@@ -127,11 +127,13 @@ def _is_narrower(old: str, new: str) -> bool:
     return False
 
 
-def _line_about(step: StepRehearsal, name: str) -> Location:
-    for statement in step.of(Run.UP):
-        if re.search(rf"\b{re.escape(name)}\b", statement.sql) and statement.location:
-            return statement.location
-    return _function(step.revision.path, "upgrade")
+def _line_about(step: StepRehearsal, name: str, table: str = "") -> Location:
+    """Return the line of the first statement that names something; one about the table goes first, if it is given."""
+    naming = [one for one in step.of(Run.UP) if one.location and re.search(rf"\b{re.escape(name)}\b", one.sql)]
+    bare = re.escape(table.rsplit(".", maxsplit=1)[-1].strip('"'))
+    about = re.compile(rf"\bTABLE\s[^(]*\b(?:_alembic_tmp_)?{bare}\b")
+    best = next((one for one in naming if about.search(one.sql)), naming[0] if naming else None)
+    return (best.location if best else None) or _function(step.revision.path, "upgrade")
 
 
 def _of_return(step: StepRehearsal) -> Iterator[Sighting]:
@@ -225,7 +227,7 @@ def _of_upkeep(step: StepRehearsal) -> Iterator[Sighting]:
         yield Sighting(
             "missing-foreign-key-index",
             f"no index begins with the foreign key {reference}: every delete in the other table reads all of {table}",
-            _line_about(step, columns.split(", ")[0].strip('"')),
+            _line_about(step, columns.split(", ")[0].strip('"'), table),
             evidence=Evidence(relation=table),
         )
     for name, other in sorted(after.redundant - before.redundant):

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from tbcv.engine.engines import connected, migration_engine
+from tbcv.engine.engines import connected, migration_engine, own
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import UpgradeFailedError
@@ -196,7 +196,7 @@ async def _on_server(address: DatabaseURL, work: Callable[[Connection], T]) -> T
 
 def _on_file(address: DatabaseURL, work: Callable[[Connection], T]) -> T:
     """Work on a SQLite file without aiosqlite, which passes every statement from thread to thread."""
-    engine = create_engine(f"sqlite:///{address.sqlite_path}", poolclass=NullPool)
+    engine = own(create_engine(f"sqlite:///{address.sqlite_path}", poolclass=NullPool))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,14 +27,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, Dialect, ExceptionContext, ExecutionContext
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, MissingGreenlet, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
+from tbcv.engine.engines import is_own
 from tbcv.engine.failures import reason
 from tbcv.engine.scripts import execute_script
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError
-from tbcv.migrate.executor import alembic_alone, configuration
+from tbcv.migrate.executor import alembic_alone, configuration, told_by_file
 from tbcv.migrate.location import AlembicEnvironment, written_url
 
 _ASYNCHRONOUS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -46,7 +49,10 @@ _SYNCHRONOUS = {
     },
 }
 # What an env.py raises that was given a driver of the wrong kind, or one that is not installed.
-_WRONG_DRIVER = (MissingGreenlet, InvalidRequestError, ModuleNotFoundError, NoSuchModuleError, ArgumentError)
+_WRONG_DRIVER = (MissingGreenlet, NoSuchModuleError)
+_DRIVERS = {"psycopg", "psycopg2", "pg8000", "asyncpg", "aiosqlite"}
+# Noted of a connection in its pool: that it is led.
+_LED = "tbcv-led"
 
 
 class Audience(Protocol):
@@ -73,6 +79,7 @@ class Stage:
     """
 
     def __init__(self, environment: AlembicEnvironment) -> None:
+        _listen()
         self._environment = environment
         self._script: ScriptDirectory | None = None
         self._way: tuple[str, bool] | None = None
@@ -111,7 +118,7 @@ class Stage:
             try:
                 self._play(way, led, revisions, upwards)
             except Exception as error:
-                if isinstance(error, _WRONG_DRIVER) and not led.connected and number < len(ways):
+                if _is_about_the_driver(error) and not led.connected and number < len(ways):
                     continue
                 if led.begun or isinstance(error, TbcvError):
                     raise
@@ -138,7 +145,9 @@ class Stage:
                 make: Callable[..., MigrationStep] = (
                     MigrationStep.upgrade_from_script if upwards else MigrationStep.downgrade_from_script
                 )
-                return [make(script.revision_map, script.get_revision(one)) for one in revisions]
+                with told_by_file(self._environment):
+                    found = [script.get_revision(one) for one in revisions]
+                return [make(script.revision_map, one) for one in found]
 
             stack.enter_context(
                 EnvironmentContext(config, script, fn=steps, as_sql=False, destination_rev=revisions[-1])
@@ -157,48 +166,36 @@ class Stage:
 
 
 class _Led:
-    """Leads the connections of this thread to one database and tells an audience what is executed on them."""
+    """Leads the connections of ``env.py`` to one database and tells an audience what is executed on them.
+
+    ``env.py`` may connect in another thread, or have the event loop of this process do it. So all of this thread are
+    led, and of other threads all but tbcv's own.
+    """
 
     def __init__(self, address: DatabaseURL, audience: Audience | None) -> None:
         self.address = address
         self.connected = False
         self.begun = False
         self._audience = audience
-        self._thread = 0
-        self._open: list[DBAPIConnection] = []
+        self._thread = threading.get_ident()
+        self._open: dict[DBAPIConnection, ConnectionPoolEntry] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen to all engines, since nobody knows which one ``env.py`` will make."""
-        self._thread = threading.get_ident()
-        listeners: dict[str, Callable[..., Any]] = {
-            "do_connect": self._connect,
-            "connect": self._connected,
-            "close": self._closed,
-            "do_execute": self._execute,
-        }
-        if self._audience is not None:
-            listeners |= {
-                "before_cursor_execute": self._before,
-                "after_cursor_execute": self._after,
-                "handle_error": self._failed,
-                "commit": self._ended,
-                "rollback": self._ended,
-            }
-        for name, listener in listeners.items():
-            event.listen(Engine, name, listener)
+        """Be told of all engines, since nobody knows which one ``env.py`` will make."""
+        _PLAYING.append(self)
         try:
             yield
         finally:
-            for name, listener in listeners.items():
-                event.remove(Engine, name, listener)
+            _PLAYING.remove(self)
 
-    @property
-    def _mine(self) -> bool:
-        return threading.get_ident() == self._thread
+    def _concerns(self, dialect: Dialect) -> bool:
+        return threading.get_ident() == self._thread or not is_own(dialect)
 
-    def _connect(self, dialect: Dialect, _entry: object, arguments: list[Any], options: dict[str, Any]) -> None:
-        if not self._mine:
+    def do_connect(
+        self, dialect: Dialect, entry: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+    ) -> None:
+        if not self._concerns(dialect):
             return
         if dialect.name != self.address.dialect:
             raise ConfigurationError(
@@ -209,43 +206,84 @@ class _Led:
             # Said here, before the driver makes a coroutine that nobody awaits.
             raise MissingGreenlet("env.py uses an asynchronous driver without waiting for it")
         _lead(self.address, dialect, arguments, options)
+        entry.info[_LED] = True
         self.connected = True
 
-    def _connected(self, connection: DBAPIConnection, _entry: object) -> None:
-        if self._mine:
-            self._open.append(connection)
+    def connect(self, connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        if entry.info.get(_LED):
+            self._open[connection] = entry
+        elif threading.get_ident() == self._thread:
+            # Nothing of tbcv's connects here.
+            connection.close()
+            raise ConfigurationError(
+                "env.py connects by a `creator` of its own, so that it cannot be led to a scratch database",
+                hint="let env.py give create_engine() a URL",
+            )
 
-    def _execute(self, cursor: DBAPICursor, statement: str, parameters: object, context: ExecutionContext) -> bool:
+    def do_execute(self, cursor: DBAPICursor, statement: str, parameters: object, context: ExecutionContext) -> bool:
         """Let a driver execute what another one would, for which ``env.py`` may have been written."""
-        return self._mine and execute_script(cursor, statement, parameters, context)
+        return self._concerns(context.dialect) and execute_script(cursor, statement, parameters, context)
 
-    def _closed(self, connection: DBAPIConnection, _entry: object) -> None:
-        if connection in self._open:
-            self._open.remove(connection)
+    def close(self, connection: DBAPIConnection, _entry: object) -> None:
+        self._open.pop(connection, None)
 
     def close_forgotten(self) -> None:
-        """Close what ``env.py`` left open: nobody else will, and its server would wait for it."""
+        """Close what ``env.py`` left open: its server would wait for it, and a pool would give it to the next run."""
         while self._open:
-            connection = self._open.pop()
+            _, entry = self._open.popitem()
             # One whose event loop is closed cannot be closed any more.
             with suppress(Exception):
-                connection.close()
+                entry.invalidate()
 
-    def _before(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if self._mine and self._audience is not None:
+    def before_cursor_execute(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if self._audience is not None and self._concerns(connection.dialect):
             self._audience.before(connection, statement)
 
-    def _after(self, connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
-        if self._mine and self._audience is not None:
+    def after_cursor_execute(self, connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
+        if self._audience is not None and self._concerns(connection.dialect):
             self._audience.after(connection, statement, cursor.rowcount)
 
-    def _failed(self, context: ExceptionContext) -> None:
-        if self._mine and self._audience is not None and context.statement is not None:
+    def handle_error(self, context: ExceptionContext) -> None:
+        if self._audience is not None and context.statement is not None and self._concerns(context.dialect):
             self._audience.failed(context.connection, context.original_exception)
 
-    def _ended(self, connection: Connection) -> None:
-        if self._mine and self._audience is not None:
+    def commit(self, connection: Connection) -> None:
+        if self._audience is not None and self._concerns(connection.dialect):
             self._audience.ended(connection)
+
+    rollback = commit
+
+
+_PLAYING: list[_Led] = []
+"""The run that there is, if any: Alembic admits one at a time."""
+
+_EVENTS = (
+    *("do_connect", "connect", "close", "do_execute", "before_cursor_execute", "after_cursor_execute"),
+    *("handle_error", "commit", "rollback"),
+)
+
+
+@cache
+def _listen() -> None:
+    """Listen to all engines, once: other threads may be in the middle of telling their listeners later on."""
+    for name in _EVENTS:
+        event.listen(Engine, name, _teller(name))
+
+
+def _teller(name: str) -> Callable[..., object]:
+    def tell(*arguments: object) -> object:
+        playing = _PLAYING[-1:]
+        return getattr(playing[0], name)(*arguments) if playing else None
+
+    return tell
+
+
+def _is_about_the_driver(error: Exception) -> bool:
+    if isinstance(error, ModuleNotFoundError):
+        return (error.name or "").partition(".")[0] in _DRIVERS
+    if isinstance(error, (InvalidRequestError, ArgumentError)):
+        return "async" in str(error)
+    return isinstance(error, _WRONG_DRIVER)
 
 
 def _lead(address: DatabaseURL, dialect: Dialect, arguments: list[Any], options: dict[str, Any]) -> None:

@@ -114,8 +114,19 @@ def require_importable(environment: AlembicEnvironment) -> None:
         BrokenHistoryError: One of them cannot be imported.
     """
     script = ScriptDirectory.from_config(configuration(environment, parse_database_url("sqlite://")))
-    try:
+    with told_by_file(environment):
         _ = list(script.walk_revisions())
+
+
+@contextmanager
+def told_by_file(environment: AlembicEnvironment) -> Iterator[None]:
+    """Name the revision file that keeps Alembic from importing all of them, within the block.
+
+    Raises:
+        BrokenHistoryError: One of them cannot be imported.
+    """
+    try:
+        yield
     except (Exception, SystemExit) as error:
         raise _not_importable(error, environment) from error
 

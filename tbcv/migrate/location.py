@@ -69,6 +69,9 @@ def read_locations(config_file: Path) -> AlembicEnvironment:
         raise ConfigurationError(f"cannot read {config_file}: {reason}", hint="-c takes an alembic.ini") from None
     except Error as error:
         raise ConfigurationError(f"{config_file} is no valid ini file: {error.message}") from None
+    if not script_location and (config_file.parent / "env.py").is_file():
+        # That of Flask-Migrate names none: it lies in the directory that is meant.
+        script_location = "."
     if not script_location:
         raise ConfigurationError(f"{config_file} sets no script_location in [alembic]")
     directory = _resolve(script_location, config_file.parent)
@@ -96,12 +99,12 @@ def _resolve(location: str, base: Path) -> Path:
     path = Path(location.strip())
     package, colon, inside = location.strip().partition(":")
     if colon and not path.is_absolute():
-        return _in_package(package, inside, base) or base / path
+        return _in_package(package, inside.replace(":", "/"), base) or base / path
     return path if path.is_absolute() else base / path
 
 
 def _in_package(package: str, inside: str, base: Path) -> Path | None:
-    """Return a place in a package, as in ``app:migrations``, which need not be imported for that."""
+    """Return a place in a package, as in ``app:migrations`` or ``app:database:migrations``, without importing it."""
     places = (base, *base.parents[:2], Path.cwd(), *map(Path, sys.path))
     found = (place.absolute() / package.replace(".", "/") / inside for place in places)
     return next((one for one in found if one.is_dir()), None)

@@ -144,3 +144,113 @@ async def test_children_of_a_rebuilt_table(tmp_path: Path) -> None:
     (loss,) = rehearsal.steps[0].losses
     assert (loss.table, loss.column, loss.how) == ("orders", None, "deleted")
     assert {"data-loss", "irreversible", "sqlite-table-rebuild"} <= {one.code for one in judge(rehearsal)}
+
+
+IN_ANOTHER_THREAD = """
+import {module}
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+def migrate():
+    with create_engine("{url}", poolclass=pool.NullPool).connect() as connection:
+        context.configure(connection=connection, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+
+{run}
+"""
+BY_THE_LOOP = """
+from anyio import from_thread
+
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def migrate(connection):
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    engine = create_async_engine("{url}")
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+from_thread.run(main)
+"""
+A_THREAD = IN_ANOTHER_THREAD.replace("{module}", "threading").replace(
+    "{run}", "one = threading.Thread(target=migrate)\none.start()\none.join()"
+)
+POOLED = """
+import sys
+
+from alembic import context
+from sqlalchemy import create_engine, event
+
+class Application:
+    engine = create_engine("{url}")
+
+@event.listens_for(Application.engine, "connect")
+def _connect(connection, _):
+    connection.execute("PRAGMA journal_mode=WAL")
+
+Application = sys.modules.setdefault("application_of_this_test", Application)
+connection = Application.engine.connect()
+context.configure(connection=connection)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+CREATOR = """
+import sqlite3
+
+from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine("sqlite://", creator=lambda: sqlite3.connect("{file}")).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize("env", [A_THREAD, BY_THE_LOOP], ids=["thread", "loop"])
+async def test_connects_elsewhere(dialect: Dialect, env: str, tmp_path: Path) -> None:
+    """An env.py that has a thread of its own, or the event loop, connect gets the scratch database there too."""
+    elsewhere = tmp_path / "production.db"
+    synchronous = env is A_THREAD
+    drivers = {"sqlite": "pysqlite" if synchronous else "aiosqlite", "postgresql": "asyncpg"}
+    place = f"/{elsewhere}" if dialect == "sqlite" else "nobody@127.0.0.1:1/production"
+    if synchronous and dialect == "postgresql":
+        env = env.replace("target=migrate", "target=lambda: asyncio.run(greenlet_spawn(migrate))").replace(
+            "import threading", "import asyncio\nimport threading\n\nfrom sqlalchemy.util import greenlet_spawn"
+        )
+    url = f"{dialect}+{drivers[dialect]}://{place}"
+    found = judge(await rehearsed(tmp_path, dialect, env.replace("{url}", url)))
+    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert not elsewhere.exists()
+
+
+@pytest.mark.anyio
+async def test_engine_of_the_application(tmp_path: Path) -> None:
+    """An engine that outlives env.py connects anew for each run, and what it left in a WAL is not lost."""
+    elsewhere = tmp_path / "production.db"
+    found = judge(await rehearsed(tmp_path, "sqlite", POOLED.replace("{url}", f"sqlite:///{elsewhere}")))
+    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert not elsewhere.exists()
+
+
+@pytest.mark.anyio
+async def test_creator(tmp_path: Path) -> None:
+    """A connection that comes from a function of env.py's own cannot be led, and is refused."""
+    with pytest.raises(ConfigurationError, match="creator"):
+        await rehearsed(tmp_path, "sqlite", CREATOR.replace("{file}", str(tmp_path / "production.db")))
+
+
+@pytest.mark.anyio
+async def test_missing_import(tmp_path: Path) -> None:
+    """What env.py lacks is told as it is the first time, and not tried with another driver."""
+    with pytest.raises(ConfigurationError, match=r"No module named 'no_such_application'"):
+        await rehearsed(tmp_path, "sqlite", "import no_such_application\n" + SYNCHRONOUS)
