@@ -99,7 +99,9 @@ def _statement_of(step: StepRehearsal, loss: RowsLost) -> Statement | None:
         for statement in upwards:
             if re.search(pattern, statement.sql, re.IGNORECASE | re.DOTALL):
                 return statement
-    return next((one for one in upwards if one.rewritten), None)
+    # A column that goes in a rebuild is named nowhere: its table is.
+    rebuilt = [one for one in upwards if one.rewritten]
+    return next((one for one in rebuilt if loss.table in one.rewritten), next(iter(rebuilt), None))
 
 
 def _of_narrowing(step: StepRehearsal) -> Iterator[Sighting]:

@@ -317,3 +317,23 @@ async def test_marks_need_both_engines(tmp_path: Path, postgres_admin_url: str) 
         found = await check_compatibility(chain, scratch, "sqlite", read_history(chain).ordered()[3:], models=None)
     assert (found.verdicts, found.findings) == ((), ())
     assert "never" in found.failure
+
+
+@pytest.mark.anyio
+async def test_rows_that_point_at_a_refused_row(tmp_path: Path, postgres_admin_url: str) -> None:
+    """Only the table that refuses a row is named, and none of those whose rows would have pointed at it."""
+    first = (
+        'op.create_table("people", sa.Column("id", sa.Integer(), primary_key=True),\n'
+        '    sa.Column("role", sa.Text(), nullable=False))\n'
+        'op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True),\n'
+        '    sa.Column("person_id", sa.Integer(), sa.ForeignKey("people.id"), nullable=False))\n'
+    )
+    second = (
+        "op.execute(\"CREATE TYPE role AS ENUM ('owner')\")\n"
+        'op.execute("ALTER TABLE people ALTER role TYPE role USING role::role")\n'
+    )
+    chain = environment(tmp_path, first, second)
+    async with ScratchDatabases(Settings.from_env(scratch_database_url=postgres_admin_url)) as scratch:
+        revisions = read_history(chain).ordered()[1:]
+        found = await check_compatibility(chain, scratch, "postgresql", revisions, models=None)
+    assert {one.evidence.relation for one in found.findings if one.evidence} == {"people"}

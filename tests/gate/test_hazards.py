@@ -104,6 +104,24 @@ async def test_rebuild_on_sqlite(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_columns_that_go_in_rebuilds(tmp_path: Path) -> None:
+    """A column that goes while SQLite builds its table anew is lost where that table is, whatever else is rebuilt."""
+    text = corpus.revision(
+        "rebuilds",
+        'with op.batch_alter_table("tags", recreate="always") as batch:\n    batch.drop_column("name")\n'
+        'with op.batch_alter_table("customers", recreate="always") as batch:\n    batch.drop_column("bio")',
+        "pass",
+    )
+    found = (await judged(tmp_path, "sqlite", {"rebuilds": text}))["rebuilds"]
+    lines = {
+        one.evidence.relation: one.location.line - UPGRADE_LINE
+        for one in found
+        if one.code == "data-loss" and one.evidence and one.location and one.location.line
+    }
+    assert lines == {"tags.name": 1, "customers.bio": 3}
+
+
+@pytest.mark.anyio
 async def test_models_in_a_revision(tmp_path: Path) -> None:
     """An import of the application's models is found, one of something else is not."""
     application = tmp_path / "migrations" / "shop"

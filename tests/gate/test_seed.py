@@ -120,3 +120,21 @@ async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
         await engine.dispose()
     assert set(contents["shops"].values("city")) == {"Rome"}
     assert {value for value in contents["visits"].values("shop_id") if value} <= set(contents["shops"].values("id"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_identifiers_of_two_tables(dialect: Dialect) -> None:
+    """No UUID is that of a row of two tables, which a revision may put together."""
+    async with ScratchDatabases(Settings.from_env()) as scratch, scratch.database(dialect) as address:
+        engine = migration_engine(address)
+        async with engine.begin() as connection:
+            for name in ("old_limits", "new_limits"):
+                await connection.execute(text(f"CREATE TABLE {name} (id char(36) PRIMARY KEY, size integer)"))
+        await seed(address, ROWS)
+        async with engine.connect() as connection:
+            contents = await connection.run_sync(read_contents)
+        await engine.dispose()
+    old, new = (set(contents[name].values("id")) for name in ("old_limits", "new_limits"))
+    assert len(old) == len(new) == ROWS
+    assert not old & new

@@ -6,7 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from tbcv.engine.engines import migration_engine
+from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
+from tbcv.errors import DatabaseUnavailableError
+from tbcv.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -24,3 +27,12 @@ async def test_a_closed_connection_holds_no_lock(sqlite_url: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE t (a INTEGER)"))
     del unfinished
+
+
+async def test_scratch_server_out_of_reach() -> None:
+    """A server for scratch databases that does not answer is named in a line."""
+    settings = Settings.from_env(scratch_database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    async with ScratchDatabases(settings) as scratch:
+        with pytest.raises(DatabaseUnavailableError, match=r"127\.0\.0\.1:1"):
+            async with scratch.database("postgresql"):
+                pass

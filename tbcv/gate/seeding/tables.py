@@ -55,7 +55,12 @@ class SeedTable:
 def read_tables(connection: Connection) -> tuple[SeedTable, ...]:
     """Read all tables, those that are referred to before those that refer to them."""
     read = _read_sqlite if connection.dialect.name == "sqlite" else _read_postgresql
-    return _ordered([_with_pools(one) for one in _with_guesses(list(read(connection)))])
+    return _ordered([_with_pools(one) for one in _with_guesses([_at_home(one) for one in read(connection)])])
+
+
+def _at_home(table: SeedTable) -> SeedTable:
+    """Let the columns know their table."""
+    return replace(table, columns=tuple(replace(one, table=table.name) for one in table.columns))
 
 
 def _ordered(tables: Sequence[SeedTable]) -> tuple[SeedTable, ...]:

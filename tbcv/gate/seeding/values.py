@@ -78,6 +78,7 @@ class SeedColumn:
         numbers: Numbers that its CHECKs name.
         domain: The constraints of its domain.
         known: Values that rows of the history have in it.
+        table: Its table, as it is written in SQL.
     """
 
     name: str
@@ -93,6 +94,7 @@ class SeedColumn:
     numbers: tuple[str, ...] = ()
     domain: str = ""
     known: tuple[str, ...] = ()
+    table: str = ""
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -221,6 +223,11 @@ def _moment(column: SeedColumn, number: int) -> datetime:
     return _BEGIN + timedelta(minutes=37 * number, seconds=column.place, microseconds=number % 10 * 104_729)
 
 
+def _own_uuid(column: SeedColumn, number: int) -> str:
+    """Return a UUID that no other table has: a revision may put the rows of two of them together."""
+    return _uuid(f"{column.table} {column.name} {number}")
+
+
 def _uuid(seed: str) -> str:
     """Return a UUID that is always the same for a text."""
     digits = hashlib.blake2b(seed.encode(), digest_size=16).hexdigest()
@@ -252,7 +259,7 @@ _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
     Kind.TIME: lambda column, number: _moment(column, number).time().isoformat(),
     Kind.TIMESTAMP: lambda column, number: _moment(column, number).replace(tzinfo=None).isoformat(" ", "microseconds"),
     Kind.INTERVAL: lambda _, number: f"{number} minutes",
-    Kind.UUID: lambda column, number: _uuid(f"{column.name} {number}"),
+    Kind.UUID: _own_uuid,
     Kind.JSON: _json,
     Kind.BYTES: lambda _, number: f"\\x{number:08x}",
     Kind.ENUM: lambda column, number: column.labels[number % len(column.labels)],
@@ -314,7 +321,7 @@ def _text(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> str
 def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
     """Return a text such as the name of its column promises."""
     if _holds_uuids(column):
-        made = _uuid(f"{column.name} {number}")
+        made = _own_uuid(column, number)
         return made if column.limits == (36,) else made.replace("-", "")
     # The first ones differ from number to number.
     for words, maker in _NAMED[:3] if unique else _NAMED:

@@ -72,6 +72,26 @@ def test_no_file(tmp_path: Path) -> None:
             read_environment(tmp_path / name)
 
 
+def test_in_a_package(tmp_path: Path) -> None:
+    """A location in a package names any number of directories below it, and the package is not imported."""
+    config = write(tmp_path, "[alembic]\nscript_location = app:db:script\nversion_locations = app:db:one\n")
+    for name in ("script", "one"):
+        (tmp_path / "app" / "db" / name).mkdir(parents=True)
+    (tmp_path / "app" / "__init__.py").write_text("raise RuntimeError", encoding="utf-8")
+    (tmp_path / "app" / "db" / "script" / "env.py").touch()
+    environment = read_environment(config)
+    assert environment.directory == tmp_path / "app" / "db" / "script"
+    assert environment.version_directories == (tmp_path / "app" / "db" / "one",)
+
+
+def test_beside_its_env(tmp_path: Path) -> None:
+    """A file that names no location, as Flask-Migrate writes it, means the directory in which it lies."""
+    (tmp_path / "env.py").touch()
+    config = tmp_path / "alembic.ini"
+    config.write_text("[alembic]\n", encoding="utf-8")
+    assert read_environment(config).directory == tmp_path
+
+
 def test_our_own() -> None:
     """The environment of tbcv is found beside the package."""
     environment = own_environment()
