@@ -289,10 +289,8 @@ def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:
 
 
 def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
-    """Tell whether a value was cut off, rounded, or folded to one case."""
-    if old != new and old.casefold() == new.casefold():
-        return True
-    if len(new) < len(old) and old.startswith(new):
+    """Tell whether a value that has changed was cut off, rounded, or folded to one case."""
+    if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
         return True
     number, other = _number(old), _number(new)
     return converted and number is not None and other is not None and number != other

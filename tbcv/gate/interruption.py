@@ -20,10 +20,7 @@ _MOST = 6
 
 
 async def try_again(
-    stage: Stage,
-    scratch: ScratchDatabases,
-    template: DatabaseURL,
-    step: StepRehearsal,
+    stage: Stage, scratch: ScratchDatabases, template: DatabaseURL, step: StepRehearsal
 ) -> Failure | None:
     """Cut an upgrade short wherever something was committed and more was to come, and run it again.
 
@@ -98,7 +95,7 @@ class _Cut:
     def after(self, connection: Connection, statement: str, rows: int) -> None:
         """Do nothing."""
 
-    def failed(self, connection: Connection | None, error: BaseException) -> None:
+    def failed(self, connection: Connection, error: BaseException) -> None:
         """Do nothing."""
 
     def ended(self, connection: Connection) -> None:

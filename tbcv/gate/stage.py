@@ -56,7 +56,7 @@ _LED = "tbcv-led"
 
 
 class Audience(Protocol):
-    """Sees every statement that is executed on the stage."""
+    """Sees every statement that is executed on the stage, and not what a listener executes around one."""
 
     def before(self, connection: Connection, statement: str) -> None:
         """A statement is about to be executed."""
@@ -64,7 +64,7 @@ class Audience(Protocol):
     def after(self, connection: Connection, statement: str, rows: int) -> None:
         """A statement was executed."""
 
-    def failed(self, connection: Connection | None, error: BaseException) -> None:
+    def failed(self, connection: Connection, error: BaseException) -> None:
         """A statement was refused."""
 
     def ended(self, connection: Connection) -> None:
@@ -179,6 +179,7 @@ class _Led:
         self._audience = audience
         self._thread = threading.get_ident()
         self._open: dict[DBAPIConnection, ConnectionPoolEntry] = {}
+        self._underway: dict[Connection, str] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -236,16 +237,28 @@ class _Led:
                 entry.invalidate()
 
     def before_cursor_execute(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if self._audience is not None and self._concerns(connection.dialect):
-            self._audience.before(connection, statement)
+        if self._audience is None or not self._concerns(connection.dialect) or connection in self._underway:
+            return
+        self._underway[connection] = statement
+        self._audience.before(connection, statement)
 
-    def after_cursor_execute(self, connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
-        if self._audience is not None and self._concerns(connection.dialect):
+    def after_cursor_execute(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
+        if self._audience is not None and self._is_over(connection, statement):
             self._audience.after(connection, statement, cursor.rowcount)
 
     def handle_error(self, context: ExceptionContext) -> None:
-        if self._audience is not None and context.statement is not None and self._concerns(context.dialect):
-            self._audience.failed(context.connection, context.original_exception)
+        connection, statement = context.connection, context.statement
+        if self._audience is None or connection is None or statement is None:
+            return
+        if self._is_over(connection, statement):
+            self._audience.failed(connection, context.original_exception)
+
+    def _is_over(self, connection: Connection, statement: str) -> bool:
+        """Tell whether what has ended is the statement that was told of, and not one of a listener's around it."""
+        if self._underway.get(connection) != statement:
+            return False
+        del self._underway[connection]
+        return True
 
     def commit(self, connection: Connection) -> None:
         if self._audience is not None and self._concerns(connection.dialect):

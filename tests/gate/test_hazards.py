@@ -29,9 +29,20 @@ down_revision = "start"
 """
 
 
-async def judged(directory: Path, dialect: Dialect, revisions: dict[str, str]) -> dict[str, list[Finding]]:
+OWN = """
+from sqlalchemy import MetaData
+
+from tbcv.migrate.environment import run
+
+run(MetaData(), rendered_types={})
+"""
+
+
+async def judged(
+    directory: Path, dialect: Dialect, revisions: dict[str, str], env: str = corpus.ENVIRONMENT
+) -> dict[str, list[Finding]]:
     """Rehearse revisions that follow the base of the corpus and return what is found about each."""
-    environment = corpus.environment(directory / "migrations", {"start": corpus.BASE} | revisions)
+    environment = corpus.environment(directory / "migrations", {"start": corpus.BASE} | revisions, env)
     history = read_history(environment)
     async with ScratchDatabases(Settings.from_env()) as scratch:
         new = tuple(history.revisions[name] for name in revisions)
@@ -86,8 +97,9 @@ async def test_codes_and_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_rebuild_on_sqlite(tmp_path: Path) -> None:
-    """A table that SQLite builds anew is named with the batch that makes it do so."""
+@pytest.mark.parametrize("env", [corpus.ENVIRONMENT, OWN], ids=["another's", "tbcv's"])
+async def test_rebuild_on_sqlite(tmp_path: Path, env: str) -> None:
+    """A table that SQLite builds anew is named with the batch that makes it do so, whatever watches the rebuild."""
     text = corpus.revision(
         "rebuild",
         'op.execute("SELECT 1")\nwith op.batch_alter_table("tags") as batch:\n'
@@ -95,11 +107,13 @@ async def test_rebuild_on_sqlite(tmp_path: Path) -> None:
         'with op.batch_alter_table("tags") as batch:\n'
         '    batch.alter_column("name", type_=sa.String(50), existing_type=sa.String(60))',
     )
-    (finding,) = (await judged(tmp_path, "sqlite", {"rebuild": text}))["rebuild"]
+    (finding,) = (await judged(tmp_path, "sqlite", {"rebuild": text}, env))["rebuild"]
     assert (finding.code, finding.severity) == ("sqlite-table-rebuild", Severity.ERROR)
     assert finding.location is not None
     assert finding.location.line == UPGRADE_LINE + 2
     assert "tags" in finding.message
+    assert finding.evidence is not None
+    assert finding.evidence.statement == "ALTER TABLE _alembic_tmp_tags RENAME TO tags"
     assert finding.depends_on
 
 

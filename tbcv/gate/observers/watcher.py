@@ -73,9 +73,6 @@ class Watcher(Generic[S]):
             return
         raw = _raw(connection)
         key = id(raw)
-        if key in self._pending:
-            # What a listener executes around a statement belongs to that.
-            return
         alone = _is_autocommit(connection, raw) and key not in self._opened_by_hand
         if alone:
             self._transaction += 1
@@ -88,10 +85,9 @@ class Watcher(Generic[S]):
         """Look at what a statement has done."""
         raw = _raw(connection)
         key = id(raw)
-        pending = self._pending.get(key)
-        if pending is None or pending.sql != statement:
+        pending = self._pending.pop(key, None)
+        if pending is None:
             return
-        del self._pending[key]
         elapsed = (time.perf_counter() - pending.began) * 1000
         before = self._states[key]
         state = self._eye.look(raw)
@@ -105,9 +101,9 @@ class Watcher(Generic[S]):
             self._transaction += 1
             self._follow_by_hand(key, statement)
 
-    def failed(self, connection: Connection | None, error: BaseException) -> None:
+    def failed(self, connection: Connection, error: BaseException) -> None:
         """Note a statement that was refused; what it did is undone."""
-        if connection is None or connection.closed:
+        if connection.closed:
             return
         raw = _raw(connection)
         key = id(raw)
