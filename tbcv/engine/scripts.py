@@ -21,6 +21,8 @@ _TOKENS = re.compile(
 
 def is_script(statement: str) -> bool:
     """Tell whether a text holds more than one statement."""
+    if ";" not in statement:
+        return False
     ended = False
     for token in _TOKENS.finditer(statement):
         text = token[0]

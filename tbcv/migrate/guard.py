@@ -18,6 +18,7 @@ from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tbcv.engine.scripts import is_script
 from tbcv.errors import LockLostError, RefusedError
 from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.lock import WORK_KEY, HeldLock
@@ -105,7 +106,8 @@ def whole_steps(connection: Connection) -> Iterator[None]:
         changes.clear()
 
     def statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if not _is_autocommit(connection) and not _ONLY_LOOKS.match(statement):
+        # A script may begin by looking.
+        if not _is_autocommit(connection) and (is_script(statement) or not _ONLY_LOOKS.match(statement)):
             changes.append(statement)
 
     def commit(connection: Connection) -> None:

@@ -237,6 +237,15 @@ def test_nothing_is_committed_before_an_autocommit_block(synthetic: Synthetic) -
     assert (synthetic.recorded, synthetic.tables()) == (["a2"], {"one", "two"})
 
 
+def test_a_script_that_begins_by_looking(on_postgresql: Synthetic) -> None:
+    """What a script changes after its first statement counts as well; SQLite's driver takes no scripts."""
+    on_postgresql.write("a1", TABLE.format("one"))
+    script = "op.execute(\"SET lock_timeout = '5s'; CREATE TABLE two (id integer)\")\n"
+    on_postgresql.write("a2", script + BLOCK.format("ANALYZE"))
+    assert "before an autocommit block" in on_postgresql.run("upgrade", code=3).line
+    assert (on_postgresql.recorded, on_postgresql.tables()) == (["a1"], {"one"})
+
+
 @pytest.mark.parametrize("opened", ["by a query", "by begin()"])
 def test_a_connection_in_a_transaction_is_refused(synthetic: Synthetic, opened: str) -> None:
     """`command.upgrade` on a connection in a transaction cannot succeed and keep nothing: it is refused."""
