@@ -189,11 +189,11 @@ class Work:
             context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, *self.listeners)
             match direction:
                 case Direction.UPGRADE:
-                    return script._upgrade_revs(destination, heads)  # noqa: SLF001
+                    return script._upgrade_revs(destination, heads)  # noqa: SLF001  # no public name
                 case Direction.DOWNGRADE:
-                    return script._downgrade_revs(destination, heads)  # noqa: SLF001
+                    return script._downgrade_revs(destination, heads)  # noqa: SLF001  # no public name
                 case _:
-                    return script._stamp_revs((destination,), heads)  # noqa: SLF001
+                    return script._stamp_revs((destination,), heads)  # noqa: SLF001  # no public name
 
         purge = direction not in (Direction.UPGRADE, Direction.DOWNGRADE)
         environment = EnvironmentContext(config, script, fn=steps, destination_rev=destination, purge=purge)

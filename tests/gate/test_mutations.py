@@ -74,7 +74,7 @@ def index(table: str, change: Callable[[Index], object], number: int = 0) -> Mut
     return lambda models: change(sorted(models.tables[table].indexes, key=lambda one: str(one.name))[number])
 
 
-def actions(table: str, **values: str | None) -> Mutation:
+def actions(table: str, **values: str | bool | None) -> Mutation:
     """Change what a foreign key does."""
 
     def change(models: MetaData) -> None:
@@ -138,7 +138,7 @@ MUTATIONS: dict[str, Mutation] = {
     "what a deletion does": actions("checkpoints", ondelete="RESTRICT"),
     "what an update does": actions("checkpoints", onupdate="CASCADE"),
     "nothing on deletion": actions("checkpoints", ondelete=None),
-    "deferrable": actions("checkpoints", deferrable=True, initially="DEFERRED"),  # type: ignore[arg-type]
+    "deferrable": actions("checkpoints", deferrable=True, initially="DEFERRED"),
     "index added": added("metrics", lambda table: Index("ix_value", table.c.value)),
     "index dropped": index("workflows", _drop_index),
     "index made unique": index("metrics", lambda one: setattr(one, "unique", True)),

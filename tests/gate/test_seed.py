@@ -103,21 +103,30 @@ async def test_constraints_hold(dialect: Dialect) -> None:
     assert len(used) > 10
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("dialect", ENGINES)
-async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
-    """A table that the history has filled is left as it is, and what looks like a reference refers to it."""
+async def filled(dialect: Dialect, *statements: str) -> Contents:
+    """Make a scratch database by some statements, fill it, and return its rows."""
     async with ScratchDatabases(Settings.from_env()) as scratch, scratch.database(dialect) as address:
         engine = migration_engine(address)
         async with engine.begin() as connection:
-            await connection.execute(text("CREATE TABLE shops (id integer PRIMARY KEY, city text)"))
-            await connection.execute(text("CREATE TABLE visits (id integer PRIMARY KEY, shop_id integer)"))
-            for number in range(25):
-                await connection.execute(text(f"INSERT INTO shops VALUES ({number + 1000}, 'Rome')"))
+            for statement in statements:
+                await connection.execute(text(statement))
         await seed(address, ROWS)
         async with engine.connect() as connection:
             contents = await connection.run_sync(read_contents)
         await engine.dispose()
+    return contents
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
+    """A table that the history has filled is left as it is, and what looks like a reference refers to it."""
+    contents = await filled(
+        dialect,
+        "CREATE TABLE shops (id integer PRIMARY KEY, city text)",
+        "CREATE TABLE visits (id integer PRIMARY KEY, shop_id integer)",
+        *(f"INSERT INTO shops VALUES ({number + 1000}, 'Rome')" for number in range(25)),
+    )
     assert set(contents["shops"].values("city")) == {"Rome"}
     assert {value for value in contents["visits"].values("shop_id") if value} <= set(contents["shops"].values("id"))
 
@@ -126,15 +135,8 @@ async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
 @pytest.mark.parametrize("dialect", ENGINES)
 async def test_identifiers_of_two_tables(dialect: Dialect) -> None:
     """No UUID is that of a row of two tables, which a revision may put together."""
-    async with ScratchDatabases(Settings.from_env()) as scratch, scratch.database(dialect) as address:
-        engine = migration_engine(address)
-        async with engine.begin() as connection:
-            for name in ("old_limits", "new_limits"):
-                await connection.execute(text(f"CREATE TABLE {name} (id char(36) PRIMARY KEY, size integer)"))
-        await seed(address, ROWS)
-        async with engine.connect() as connection:
-            contents = await connection.run_sync(read_contents)
-        await engine.dispose()
-    old, new = (set(contents[name].values("id")) for name in ("old_limits", "new_limits"))
+    tables, columns = ("old_limits", "new_limits"), "(id char(36) PRIMARY KEY, size integer)"
+    contents = await filled(dialect, *(f"CREATE TABLE {name} {columns}" for name in tables))
+    old, new = (set(contents[name].values("id")) for name in tables)
     assert len(old) == len(new) == ROWS
     assert not old & new

@@ -160,25 +160,9 @@ def migrate():
 
 {run}
 """
-BY_THE_LOOP = """
-from anyio import from_thread
-
-from alembic import context
-from sqlalchemy.ext.asyncio import create_async_engine
-
-def migrate(connection):
-    context.configure(connection=connection, transaction_per_migration=True)
-    with context.begin_transaction():
-        context.run_migrations()
-
-async def main():
-    engine = create_async_engine("{url}")
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
-
-from_thread.run(main)
-"""
+BY_THE_LOOP = OWN_DATABASE.replace("import asyncio", "from anyio import from_thread").replace(
+    "asyncio.run(main())", "from_thread.run(main)"
+)
 A_THREAD = IN_ANOTHER_THREAD.replace("{module}", "threading").replace(
     "{run}", "one = threading.Thread(target=migrate)\none.start()\none.join()"
 )
