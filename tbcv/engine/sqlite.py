@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -24,14 +25,31 @@ class _RolledBack(sqlite3.Connection):
     """A connection whose transaction ends when it is closed.
 
     SQLite keeps a closed connection, with its locks, for as long as one of its statements is unfinished; a task that
-    is cancelled between a query and its rows leaves such a statement to the garbage collector.
+    is cancelled between a query and its rows leaves such a statement to the garbage collector. Nor could it be rolled
+    back: once interrupted, everything is refused until the last statement has ended.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # sqlite3's own
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+        super().__init__(*arguments, **options)
+
+    def cursor(self, *arguments: Any) -> Any:  # noqa: ANN401  # sqlite3's own
+        made = super().cursor(*arguments)
+        self._cursors.add(made)
+        return made
+
+    def execute(self, *arguments: Any) -> Any:  # noqa: ANN401  # sqlite3's own
+        # The module's shortcuts make their cursors without asking the method above.
+        return self.cursor().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:  # noqa: ANN401  # sqlite3's own
+        return self.cursor().executemany(*arguments)
+
     def close(self) -> None:
-        # Raised where it is closed already, as after a cancelled task that tidied up.
+        # Raised where the connection is closed already, as after a cancelled task that tidied up.
         with suppress(sqlite3.ProgrammingError):
-            if self.in_transaction:
-                self.rollback()
+            for one in list(self._cursors):
+                one.close()
         super().close()
 
 

@@ -14,14 +14,17 @@ from tbcv.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_closed_connection_holds_no_lock(sqlite_url: str) -> None:
-    """Not even while somebody keeps a query whose rows were never fetched."""
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_closed_connection_holds_no_lock(sqlite_url: str, interrupted: bool) -> None:
+    """Not even while somebody keeps a query whose rows were never fetched, nor where a cancellation has stopped it."""
     engine = migration_engine(parse_database_url(sqlite_url), busy_timeout_seconds=0)
     async with engine.connect() as connection:
         await connection.execute(text("CREATE TABLE t (a INTEGER)"))
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
         unfinished = await raw.execute("SELECT 1 UNION ALL SELECT 2")
+        if interrupted:
+            await raw.interrupt()
         await raw.close()
         await connection.invalidate()
     async with engine.begin() as connection:
