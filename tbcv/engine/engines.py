@@ -22,6 +22,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from tbcv.engine.postgresql import connect
 from tbcv.engine.scripts import with_scripts
 from tbcv.engine.sqlite import own_transactions
 from tbcv.engine.url import DatabaseURL
@@ -116,8 +117,9 @@ def is_absent(address: DatabaseURL) -> bool:
 
 
 def _engine(address: DatabaseURL, **options: Any) -> AsyncEngine:  # noqa: ANN401  # create_async_engine's own
+    how = {"async_creator_fn": connect} if address.dialect == "postgresql" else {}
     engine = create_async_engine(
-        address.url, connect_args=dict(address.connect_args), json_serializer=_serialize, **options
+        address.url, connect_args={**address.connect_args, **how}, json_serializer=_serialize, **options
     )
     own(engine.sync_engine)
     return engine

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tbcv.engine.failures import advice, reason
 from tbcv.engine.url import DatabaseURL
+from tbcv.engine.waiting import settled
 from tbcv.errors import ConnectsElsewhereError, TbcvError, UpgradeFailedError
 from tbcv.migrate.backup.work import in_thread
 from tbcv.migrate.executor import StepClock, Work, alembic_alone, place_of
@@ -90,14 +91,11 @@ class Attempt:
             await asyncio.shield(running)
         except asyncio.CancelledError:
             running.cancel()
-            # A cancel scope of anyio would cancel each of these waits too.
             with anyio.CancelScope(shield=True):
                 if self.address.dialect == "sqlite" and raw is not None:
                     # asyncpg cancels its statement itself; a thread of SQLite's would run it to the end.
                     await raw.interrupt()
-                await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()  # or the loop would report it as never retrieved
+            await settled(running)
             raise
 
     async def _read_back(self, connection: AsyncConnection) -> tuple[str, ...]:

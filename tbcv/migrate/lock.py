@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.engines import connected, migration_engine
 from tbcv.engine.url import DatabaseURL
+from tbcv.engine.waiting import settled
 from tbcv.errors import LockTimeoutError
 
 LOCK_KEY = 0x7462_6376_6D69_6772
@@ -109,9 +110,9 @@ async def _advisory_lock(address: DatabaseURL, timeout_seconds: float) -> AsyncI
                 yield held
             finally:
                 with anyio.CancelScope(shield=True):
-                    # Told, not cancelled: asyncpg does not tidy up after a connection that is cancelled half-made.
+                    # Told, not cancelled: asyncpg would open another connection to stop the statement in progress.
                     released.set()
-                    await asyncio.wait([watcher])
+                    await settled(watcher)
                     with suppress(DBAPIError):
                         await connection.rollback()
     finally:

@@ -29,10 +29,8 @@ KINDS = [
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     """Give a filled library, once for each kind of backup."""
     engine = "sqlite" if request.param == "sqlite" else "postgres"
-    # asyncpg leaves a future behind when it is cancelled while it asks for TLS, and the loop complains of that.
-    plain = "" if engine == "sqlite" else "?sslmode=disable"
-    url = parse_database_url(request.getfixturevalue(f"{engine}_url") + plain)
-    server = "" if engine == "sqlite" else str(request.getfixturevalue("postgres_admin_url")) + plain
+    url = parse_database_url(request.getfixturevalue(f"{engine}_url"))
+    server = "" if engine == "sqlite" else str(request.getfixturevalue("postgres_admin_url"))
     library = Library(url, tmp_path / "backups", request.param, server)
     asyncio.run(library.fill())
     return library

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
+import anyio
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tbcv.engine.engines import migration_engine
+from tbcv.engine.engines import migration_engine, reading_engine
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import DatabaseUnavailableError
@@ -30,6 +35,34 @@ async def test_a_closed_connection_holds_no_lock(sqlite_url: str, interrupted: b
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE t (a INTEGER)"))
     del unfinished
+
+
+async def test_a_connection_can_be_cancelled_at_any_moment_of_its_making(postgres_url: str) -> None:
+    """Nothing is left behind that the loop would complain of, and no session on the server."""
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context)))
+    engine = reading_engine(parse_database_url(postgres_url))
+    for turns in range(30):
+        connecting = asyncio.ensure_future(_connect_and_close(engine))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        await asyncio.wait([connecting])
+        assert connecting.cancelled() or turns > 10
+        gc.collect()
+        await asyncio.sleep(0)
+    assert complaints == []
+    async with engine.connect() as connection:
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        with anyio.fail_after(10):
+            while await connection.scalar(text(others)):
+                await connection.rollback()
+                await asyncio.sleep(0.01)
+
+
+async def _connect_and_close(engine: AsyncEngine) -> None:
+    async with engine.connect():
+        pass
 
 
 async def test_scratch_server_out_of_reach() -> None:

@@ -33,9 +33,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 def manager(url: str, announce: Announce | None = None, mode: str = "apply") -> DatabaseManager:
     """Open a database with a short patience for the lock."""
-    if url.startswith("postgresql"):
-        # asyncpg forgets a future when it is cancelled just as it asks for TLS, and the loop complains of that.
-        url += "?sslmode=disable"
     settings = Settings.from_env(database_url=url, migrate_on_startup=mode, lock_timeout_seconds=30)
     return DatabaseManager(settings, announce=announce)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
-import anyio
+from tbcv.engine.waiting import settled
 
 T = TypeVar("T")
 
@@ -55,13 +54,3 @@ async def in_thread(work: Callable[[Stop], T]) -> T:
         stop.set()
         await settled(future)
         raise
-
-
-async def settled(future: asyncio.Future[T]) -> None:
-    """Wait until something has ended, however often this task is cancelled meanwhile."""
-    with anyio.CancelScope(shield=True):
-        while not future.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-    if not future.cancelled():
-        future.exception()
