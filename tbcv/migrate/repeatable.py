@@ -12,8 +12,9 @@ _log = logging.getLogger(__name__)
 
 _NAME = r"(?P<name>(?:\"[^\"]+\"|[\w$]+)(?:\.(?:\"[^\"]+\"|[\w$]+))?)"
 _CREATE_INDEX = re.compile(
-    rf"^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<exists>IF\s+NOT\s+EXISTS\s+)?{_NAME}\s+ON\b",
-    re.IGNORECASE,
+    rf"^\s*CREATE\s+(?P<unique>UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<exists>IF\s+NOT\s+EXISTS\s+)?{_NAME}\s+"
+    rf"ON\s+(?:ONLY\s+)?{_NAME.replace('name', 'table')}(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _DROP_INDEX = re.compile(r"^\s*DROP\s+INDEX\s+CONCURRENTLY\s+(?!IF\s)", re.IGNORECASE)
 _ADD_VALUE = re.compile(r"^\s*ALTER\s+TYPE\s+\S+\s+ADD\s+VALUE\s+(?!IF\s)", re.IGNORECASE)
@@ -22,7 +23,15 @@ _DETACH = re.compile(
     rf"^\s*ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?\S+\s+DETACH\s+PARTITION\s+{_NAME}\s+(?P<how>CONCURRENTLY)\b",
     re.IGNORECASE,
 )
-_VALIDITY = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+# An index is made in the schema of its table, whatever schema its name would be looked up in.
+_INDEX = text(
+    "SELECT i.indisvalid AS valid, i.indrelid = t.oid AS own, pg_get_indexdef(i.indexrelid) AS definition, "
+    "quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name, quote_ident(t.relname) AS table "
+    "FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_class c ON c.relnamespace = n.oid "
+    "JOIN pg_index i ON i.indexrelid = c.oid WHERE t.oid = to_regclass(:table) "
+    "AND c.relname = ((parse_ident(:name))[cardinality(parse_ident(:name))])::name"
+)
+_PROBE = "tbcv_probe"
 # Of the table or of that of the index, and of what holds its long values.
 _UNFINISHED = text(
     "WITH named AS (SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(:name)), "
@@ -50,18 +59,44 @@ def repeatable(connection: Connection, statement: str) -> str:
 
 
 def _build(connection: Connection, match: re.Match[str], statement: str) -> str:
-    """Drop an invalid index of the name that is to be built, and keep a valid one."""
+    """Drop an invalid index of the name that is to be built, keep a valid one, and leave another one alone."""
     name = match.group("name")
-    valid = connection.execute(_VALIDITY, {"name": name}).scalar()
-    if valid is None:
+    found = connection.execute(_INDEX, {"name": name, "table": match.group("table")}).one_or_none()
+    if found is None:
         return statement
-    if valid:
-        _log.warning("index %s was built by an earlier attempt and is kept", name)
-        start = match.start("name")
-        return statement if match.group("exists") else f"{statement[:start]}IF NOT EXISTS {statement[start:]}"
-    _log.warning("index %s was left unfinished by an earlier attempt: it is dropped and built again", name)
-    connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {name}")
-    return statement
+    if found.own and not found.valid:
+        _log.warning("index %s was left unfinished by an earlier attempt: it is dropped and built again", name)
+        connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {found.name}")
+        return statement
+    if not found.own or _meaning(found.definition) != _meaning(_definition(connection, match, found.table)):
+        _log.warning("index %s was not built by an earlier attempt: it is another, %s", name, found.definition)
+        return statement
+    _log.warning("index %s was built by an earlier attempt and is kept", name)
+    start = match.start("name")
+    return statement if match.group("exists") else f"{statement[:start]}IF NOT EXISTS {statement[start:]}"
+
+
+def _definition(connection: Connection, match: re.Match[str], name: str) -> str:
+    """Return how PostgreSQL writes the index of a statement, once it is built on an empty table of the same columns.
+
+    Args:
+        connection: In no transaction.
+        match: The statement.
+        name: Of its table without the schema; the empty one has it too, since conditions may call it by that.
+    """
+    twin = f"pg_temp.{name}"
+    connection.exec_driver_sql("BEGIN")
+    try:
+        connection.exec_driver_sql(f"CREATE TABLE {twin} (LIKE {match.group('table')})")
+        connection.exec_driver_sql(f"CREATE {match.group('unique') or ''}INDEX {_PROBE} ON {twin}{match.group('rest')}")
+        return str(connection.exec_driver_sql(f"SELECT pg_get_indexdef('pg_temp.{_PROBE}'::regclass)").scalar_one())
+    finally:
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _meaning(definition: str) -> tuple[bool, str]:
+    """Return what a definition says beside the names of index and table."""
+    return "UNIQUE" in definition.partition(" INDEX ")[0], definition.partition(" USING ")[2]
 
 
 def _rebuild(connection: Connection, match: re.Match[str], statement: str) -> str:

@@ -139,6 +139,42 @@ def test_an_invalid_index_is_built_again(on_postgresql: Synthetic) -> None:
 
 
 @pytest.mark.parametrize(
+    ("there", "wanted", "same"),
+    [
+        ("CREATE INDEX bodies ON one (body, id DESC)", "bodies ON one (body, id DESC)", True),
+        (
+            "CREATE INDEX bodies ON one (lower(body)) WHERE id > 1",
+            "bodies ON one (lower(one.body)) WHERE one.id>1",
+            True,
+        ),
+        ('CREATE INDEX "Bodies" ON public.one (id)', '"Bodies" ON ONLY "public".one USING btree (id)', True),
+        ("CREATE INDEX bodies ON one (body)", "bodies ON one (id)", False),
+        ("CREATE UNIQUE INDEX bodies ON one (id)", "bodies ON one (id)", False),
+        ("CREATE INDEX bodies ON one (id) WHERE id > 1", "IF NOT EXISTS bodies ON one (id)", False),
+        ("CREATE INDEX bodies ON other (id)", "bodies ON one (id)", False),
+    ],
+)
+def test_an_index_of_the_same_name_is_kept_only_if_it_is_the_same(
+    on_postgresql: Synthetic, there: str, wanted: str, same: bool
+) -> None:
+    """An earlier attempt may have built it; one that says something else is no such thing, and is not touched."""
+    one = on_postgresql
+    one.write("a1", TABLE.format("one") + TABLE.format("other"))
+    one.run("upgrade")
+    one.execute(there)
+    definitions = "SELECT indexdef FROM pg_indexes WHERE indexname ILIKE 'bodies'"
+    before = one.fetch(definitions)
+    one.write("a2", BLOCK.format("CREATE INDEX CONCURRENTLY " + wanted), parent="a1")
+    refused = not same and "EXISTS" not in wanted
+    done = one.run("upgrade", code=3 if refused else 0)
+    assert ("is kept" in done.err) is same
+    assert ("it is another, CREATE" in done.err) is not same
+    assert not refused or "already exists" in done.line
+    assert one.fetch(definitions) == before
+    assert one.fetch("SELECT * FROM pg_tables WHERE tablename = 'tbcv_probe'") == []
+
+
+@pytest.mark.parametrize(
     ("before", "statement", "proof"),
     [
         ("", "CREATE INDEX CONCURRENTLY i ON one (body)", "SELECT count(*) FROM pg_class WHERE relname = 'i'"),
