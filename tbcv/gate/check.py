@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,10 +15,11 @@ import anyio
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect, Finding
 from tbcv.gate.base import Base, opened_base
-from tbcv.gate.compatibility import Compatibility, Models, combined_order
+from tbcv.gate.compatibility import Compatibility, combined_order
 from tbcv.gate.drift import Drift, ModelSource, check_drift
 from tbcv.gate.files import RevisionFiles, in_order, read_files
 from tbcv.gate.history import check_history, check_lines, check_released
+from tbcv.gate.mapped import MappedClasses, Models
 from tbcv.gate.rehearsal import Rehearsal
 from tbcv.gate.templates import Templates
 from tbcv.gate.trial import Attempt, Outcome, together
@@ -107,8 +108,11 @@ class _Gate:
     async def verdict(self) -> Verdict:
         new = self._base.new(self._files)
         history = self._look_at_files()
-        drifts = await self._look_for_drift(history) if history else ()
-        rehearsals, compatibilities = await self._try(history, new, drifts)
+        async with AsyncExitStack() as stack:
+            # What takes a second to import does so while the files and the schema are looked at.
+            classes = await self._begin_import(stack) if history and new else {}
+            drifts = await self._look_for_drift(history) if history else ()
+            rehearsals, compatibilities = await self._try(history, new, drifts, classes)
         tried = frozenset(one.dialect for one in rehearsals if not one.untried)
         with self._part("waivers") as wrong:
             judged = apply_waivers(self._findings, new, today=self._change.today, tried=tried)
@@ -159,8 +163,20 @@ class _Gate:
                 found.extend(drifts[-1].findings)
         return tuple(drifts)
 
+    async def _begin_import(self, stack: AsyncExitStack) -> dict[Dialect, MappedClasses]:
+        """Start the processes that import the models of the releases, where they are known."""
+        known, before = self._change.models, self._base.checkout
+        if not (known and known.base and before):
+            return {}
+        models = Models(known.base, before, known.directory)
+        return {one: await stack.enter_async_context(MappedClasses(models)) for one in self._change.dialects}
+
     async def _try(
-        self, history: History | None, new: tuple[Revision, ...], drifts: tuple[Drift, ...]
+        self,
+        history: History | None,
+        new: tuple[Revision, ...],
+        drifts: tuple[Drift, ...],
+        classes: dict[Dialect, MappedClasses],
     ) -> tuple[tuple[Rehearsal, ...], tuple[Compatibility, ...]]:
         """Try the new revisions on every engine, as far as those before them run there."""
         if history is None or not new:
@@ -168,7 +184,7 @@ class _Gate:
             self._skip("rehearsal", why, proves=history is None)
             return (), ()
         released = tuple(one for one in self._files.revisions if one in self._base.released)
-        attempt = Attempt(self._templates, released, new, self._models, self._change.rows)
+        attempt = Attempt(self._templates, released, new, classes, self._change.rows)
         self._progress("rehearsal and compatibility")
         rehearsed, compared = await together(attempt.rehearsal, attempt.compatibility, self._change.dialects)
         outcomes: list[Outcome[Any]] = [*rehearsed, *compared]
@@ -190,11 +206,6 @@ class _Gate:
         for dialect, error in errors:
             if dialect not in failing and (self._change.required or not tried):
                 raise error
-
-    @property
-    def _models(self) -> Models | None:
-        known, before = self._change.models, self._base.checkout
-        return Models(known.base, before, known.directory) if known and known.base and before else None
 
     def _forget_repeated_failures(self) -> None:
         """A revision that fails has failed in the chain, too: what the rehearsal says of it says more."""

@@ -16,14 +16,14 @@ from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect, Evidence, Finding, Severity
 from tbcv.gate.blame import locate
 from tbcv.gate.clashes import Clash
-from tbcv.gate.mapped import MappedClasses, Models
+from tbcv.gate.mapped import MappedClasses
 from tbcv.gate.passage import Passage, Stretch
 from tbcv.gate.reflected import reflected_clashes
 from tbcv.gate.templates import Place
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.location import AlembicEnvironment
 
-__all__ = ["Compatibility", "Models", "RevisionVerdict", "Verdict", "additive_marks", "check_compatibility"]
+__all__ = ["Compatibility", "RevisionVerdict", "Verdict", "additive_marks", "check_compatibility"]
 
 CODE = "breaks-previous-release"
 CODE_IF = "narrows-accepted-values"
@@ -79,7 +79,7 @@ async def check_compatibility(
     dialect: Dialect,
     revisions: tuple[Revision, ...],
     *,
-    models: Models | None,
+    classes: MappedClasses | None,
     start: Place | None = None,
 ) -> Compatibility:
     """Find out whether the releases before and after revisions can run on each other's schemas.
@@ -89,7 +89,7 @@ async def check_compatibility(
         scratch: Where to try it.
         dialect: The engine on which to try it.
         revisions: The new ones, in the order of the chain.
-        models: The models of both releases; None derives the statements from the schemas.
+        classes: The models of both releases; None derives the statements from the schemas.
         start: A database that has old revisions already, which then need not run again.
 
     Raises:
@@ -99,7 +99,6 @@ async def check_compatibility(
     verdicts: list[RevisionVerdict] = []
     findings: list[Finding] = []
     async with AsyncExitStack() as stack:
-        classes = await stack.enter_async_context(MappedClasses(models)) if models else None
         planter = classes.plant if classes else None
         passage = await stack.enter_async_context(Passage(environment, scratch, dialect, planter, start))
         for revision in revisions:
@@ -131,7 +130,7 @@ async def additive_marks(
     wanted = tuple(one for one in read_history(environment).ordered() if one.id in revisions)
     found: dict[str, list[bool]] = {}
     for dialect in scratch.dialects if wanted else ():
-        for one in (await check_compatibility(environment, scratch, dialect, wanted, models=None)).verdicts:
+        for one in (await check_compatibility(environment, scratch, dialect, wanted, classes=None)).verdicts:
             found.setdefault(one.revision, []).append(one.verdict is Verdict.ADDITIVE)
     return {name: all(seen) for name, seen in found.items() if len(seen) == len(get_args(Dialect)) or not all(seen)}
 

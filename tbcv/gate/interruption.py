@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ from tbcv.migrate.history import Revision
 
 # Of a loop in batches, the first of its turns tells as much as all of them.
 _MOST = 6
+_BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 
 
 async def try_again(
@@ -61,7 +63,8 @@ def is_in_parts(statements: Sequence[Statement]) -> bool:
 def _seams(statements: Sequence[Statement]) -> Iterator[int]:
     """Give the numbers of statements before which something had been committed, one for each pair of lines."""
     seen: set[object] = set()
-    for before, after in pairwise(statements):
+    # What goes on after an autocommit block begins a transaction on SQLite, which changes nothing.
+    for before, after in pairwise(one for one in statements if not _BEGINS.match(one.sql)):
         lines = (before.location, after.location)
         if (before.alone or before.transaction != after.transaction) and lines not in seen and len(seen) < _MOST:
             seen.add(lines)

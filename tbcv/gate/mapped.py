@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,11 +53,10 @@ Answers = dict[tuple[str, ...], dict[str, Any]]
 class MappedClasses:
     """The processes that exercise the models of two releases; an async context manager.
 
+    The import begins with the block, so that it need not be waited for by whoever has something else to do first.
+
     Args:
         models: Where they are.
-
-    Raises:
-        ConfigurationError: They cannot be imported.
     """
 
     def __init__(self, models: Models) -> None:
@@ -82,7 +81,11 @@ class MappedClasses:
         return self._new
 
     async def plant(self, address: DatabaseURL) -> None:
-        """Let the old classes leave rows in a database: what a revision makes of them, they have to read."""
+        """Let the old classes leave rows in a database: what a revision makes of them, they have to read.
+
+        Raises:
+            ConfigurationError: They cannot be imported.
+        """
         await self._old.exercise(address, plant=True)
 
     async def clashes(self, stretch: Stretch) -> tuple[tuple[Clash, ...], tuple[Clash, ...]]:
@@ -90,6 +93,9 @@ class MappedClasses:
 
         Returns:
             What of the old classes the new schema refuses, and what of the new ones the old schema does.
+
+        Raises:
+            ConfigurationError: They cannot be imported.
         """
         worked, rows = await self._old.exercise(stretch.before.address)
         answers, _ = await self._old.exercise(stretch.after.address, rows)
@@ -120,6 +126,7 @@ class _Release:
     def __init__(self, base: str, directory: Path) -> None:
         self._base = base
         self._directory = directory
+        self._imported = False
         self._process: Process
         self._answers: BufferedByteReceiveStream
 
@@ -135,7 +142,7 @@ class _Release:
         assert self._process.stdout is not None
         self._answers = BufferedByteReceiveStream(self._process.stdout)
         try:
-            await self._import()
+            await self._send({"base": self._base})
         except BaseException:
             await self.__aexit__()
             raise
@@ -149,32 +156,39 @@ class _Release:
             await self._process.aclose()
 
     async def _import(self) -> None:
-        answer = await self._ask({"base": self._base})
+        answer = await self._answer()
         if "failed" in answer:
             raise ConfigurationError(
                 f"the models {self._base} of {self._directory} cannot be imported: {answer['failed']}",
                 hint="name the module and the declarative base, as in tbcv.core.database:Base",
             )
+        self._imported = True
 
     async def exercise(
         self, address: DatabaseURL, rows: object = None, *, plant: bool = False
     ) -> tuple[Answers, object]:
         """Run everything on a database; returns the answers by step, and the rows that were inserted."""
-        answer = await self._ask(
-            {
-                "url": address.url.render_as_string(hide_password=False),
-                "connect_args": dict(address.connect_args),
-                "rows": rows,
-                "plant": plant,
-            }
-        )
+        if not self._imported:
+            await self._import()
+        request = {
+            "url": address.url.render_as_string(hide_password=False),
+            "connect_args": dict(address.connect_args),
+            "rows": rows,
+            "plant": plant,
+        }
+        await self._send(request)
+        answer = await self._answer()
         return {tuple(map(str, one["id"])): one for one in answer["steps"]}, answer["rows"]
 
-    async def _ask(self, request: dict[str, object]) -> dict[str, Any]:
+    async def _send(self, request: dict[str, object]) -> None:
         assert self._process.stdin is not None
+        # A process that has ended answers nothing, which is said when it is asked for the answer.
+        with suppress(anyio.BrokenResourceError):
+            await self._process.stdin.send(json.dumps(request).encode() + b"\n")
+
+    async def _answer(self) -> dict[str, Any]:
         try:
             with anyio.fail_after(_SECONDS):
-                await self._process.stdin.send(json.dumps(request).encode() + b"\n")
                 line = await self._answers.receive_until(b"\n", _LONGEST_ANSWER)
         except (anyio.IncompleteRead, anyio.BrokenResourceError, TimeoutError) as error:
             raise ConfigurationError(

@@ -180,7 +180,7 @@ def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
             f"after an upgrade that {'failed' if failed else 'was cut short'} the next one fails: "
             f"{step.cut_short.message}",
             step.cut_short.location,
-            (Effect.NOT_RERUNNABLE,) if failed else (),
+            (Effect.NOT_RERUNNABLE,),
         )
     again = step.again
     # Where the downgrade does not restore what was, what comes of another upgrade adds nothing to that.

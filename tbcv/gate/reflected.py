@@ -8,7 +8,7 @@ from tbcv.gate.clashes import Clash, find_clashes
 from tbcv.gate.passage import Side, Stretch, on
 from tbcv.gate.rows import mentions
 from tbcv.gate.shape import Key, Relation, Shape
-from tbcv.gate.traffic import Answers, Traffic, accepts_another, compose, play
+from tbcv.gate.traffic import Answers, Traffic, accepts_another, converse, play
 from tbcv.migrate.snapshot import compare
 
 # What a changed function or type means for a table, its name does not tell.
@@ -33,14 +33,8 @@ async def reflected_clashes(stretch: Stretch) -> tuple[tuple[Clash, ...], tuple[
 
 
 async def _compare(home: Side, away: Side, only: frozenset[Key]) -> tuple[Clash, ...]:
-    traffic, worked = await on(home.address, _at_home, home.shape.around(only), only)
+    traffic, worked = await on(home.address, converse, home.shape.around(only), only)
     return await on(away.address, _away, traffic, only, worked, away.shape)
-
-
-def _at_home(connection: Connection, shape: Shape, only: frozenset[Key]) -> tuple[Traffic, Answers]:
-    traffic = compose(connection, shape)
-    connection.rollback()
-    return traffic, play(connection, traffic, only)
 
 
 def _away(

@@ -205,7 +205,7 @@ def _doing(statement: Statement) -> str:
     busiest = max(statement.work, key=lambda one: (one.changed, one.read))
     if busiest.changed:
         return f"{busiest.changed} of {busiest.rows} rows of {busiest.table} are changed"
-    return f"{busiest.read} rows of {busiest.table} are read"
+    return f"{busiest.read or 'all'} rows of {busiest.table} are read"
 
 
 def _subject(statement: Statement, lock: HeldLock) -> str:

@@ -68,7 +68,7 @@ def downgrade():
         "while others could not write, or not even read.",
         why="The lock that adds the constraint is held until the last row has been checked; a foreign key locks the "
         "other table, too.",
-        hint="add it NOT VALID, then VALIDATE it in a transaction of its own; a unique one takes a finished index",
+        hint="add it NOT VALID, then VALIDATE it in a revision of its own; a unique one takes a finished index",
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
@@ -247,12 +247,14 @@ def downgrade():
     ),
     Hazard(
         code="cut-short",
-        severity=Severity.WARNING,
-        effects=(),
+        severity=Severity.ERROR,
+        effects=(Effect.NOT_RERUNNABLE,),
         title="A revision that is cut short cannot begin again",
         observed="The upgrade fails where an earlier one ended after it had committed something, and before its end.",
-        why="A process that is killed there leaves a database that no deployment brings forward.",
-        hint="give what commits by itself a revision of its own, or let it stand being done again (IF NOT EXISTS)",
+        why="A process that is killed there, or a lock that it does not get in time, leaves a database that no "
+        "deployment brings forward.",
+        hint="give what commits by itself a revision of its own, or let it stand being done again: IF NOT EXISTS, or "
+        "a DROP IF EXISTS before it",
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
@@ -288,7 +290,7 @@ def downgrade():
         effects=(Effect.FAILS,),
         title="The upgrade fails on rows that are allowed today",
         observed="The upgrade succeeds in an empty database and raises in one whose rows satisfy every present "
-        "constraint.",
+        "constraint: rows of all kinds, and those that a new foreign key or CHECK refuses.",
         why="It passes every test and fails in production.",
         hint="repair the rows first, in batches, or give a new column a default",
         recipe="""\

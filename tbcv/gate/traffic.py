@@ -6,7 +6,7 @@ of them work at all, and on the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from tbcv.gate.values import declared, extremes
 
 _SEEDS = (1, 2)
 _MAIN, _SPARE = 3, 4
+_OWN_NUMBER = "30001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,29 @@ def accepts_another(connection: Connection, traffic: Traffic, relation: Relation
     return find_row(ground, relation, _SPARE, keep=False) is not None
 
 
+def converse(connection: Connection, shape: Shape, only: frozenset[Key]) -> tuple[Traffic, Answers]:
+    """Compose the statements of a schema and run them on it.
+
+    Args:
+        connection: To a database of that shape; all is rolled back.
+        shape: What statements may name.
+        only: The relations whose answers are wanted.
+    """
+    traffic = compose(connection, shape)
+    connection.rollback()
+    return traffic, play(connection, traffic, only)
+
+
+def put(connection: Connection, traffic: Traffic, steps: Collection[Step]) -> None:
+    """Insert the rows of some steps, with those that they may point at; the caller commits."""
+    ground = Ground(connection, traffic.shape.dialect)
+    _insert_all(ground, traffic, {})
+    for relation in _tables(traffic.shape):
+        for step, answer in list(_inserts(ground, traffic, relation)):
+            if step in steps:
+                attempt(connection, answer.statement, keep=True)
+
+
 def play(connection: Connection, traffic: Traffic, only: frozenset[Key]) -> Answers:
     """Run the statements.
 
@@ -159,6 +183,10 @@ def _inserts(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
     if least is not None:
         yield Step(relation.id, "INSERT", "of the required columns alone"), ground.insert(relation, least)
     for column in relation.writable:
+        if column.numbered and column.name not in values:
+            step = Step(relation.id, "INSERT", "of a number of its own", column.name)
+            yield step, ground.insert(relation, {**values, column.name: _OWN_NUMBER})
+    for column in relation.writable:
         if column.name not in values:
             continue
         for what, literal, named in _variations(column, relation, values[column.name]):
@@ -174,8 +202,8 @@ def _variations(column: Column, relation: Relation, present: str) -> Iterator[tu
     checks = mentioning(column.name, relation.checks)
     if column.nullable and present != "NULL":
         yield "of NULL", "NULL", True
-    for literal in extremes(column):
-        yield "of a value at the limit", literal, False
+    for what, literal in extremes(column).items():
+        yield what, literal, False
     for literal in declared(column, checks):
         if literal != present:
             yield f"of {literal}", literal, True

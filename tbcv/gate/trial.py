@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,8 +12,9 @@ import anyio
 from tbcv.engine.scratch import Dialect
 from tbcv.errors import ConfigurationError, TbcvError
 from tbcv.findings import Finding
-from tbcv.gate.compatibility import Compatibility, Models, check_compatibility
+from tbcv.gate.compatibility import Compatibility, check_compatibility
 from tbcv.gate.hazards import judge
+from tbcv.gate.mapped import MappedClasses
 from tbcv.gate.rehearsal import Rehearsal, rehearse
 from tbcv.gate.templates import Place, Templates
 from tbcv.gate.verdict import Part
@@ -52,14 +53,14 @@ class Attempt:
         templates: Databases at what was released.
         released: These revisions.
         new: The revisions to try, parents before children.
-        models: The models of both releases; None derives them from the schemas.
+        classes: For each engine, the models of both releases; where there are none, the schemas stand for them.
         rows: How many rows each table has in a rehearsal.
     """
 
     templates: Templates
     released: tuple[str, ...]
     new: tuple[Revision, ...]
-    models: Models | None
+    classes: Mapping[Dialect, MappedClasses]
     rows: int
 
     async def rehearsal(self, dialect: Dialect) -> Outcome[Rehearsal]:
@@ -80,12 +81,13 @@ class Attempt:
         """Find out whether the releases before and after can run on each other's schemas."""
         name, since = f"compatibility on {dialect}", time.monotonic()
         notes: tuple[str, ...] = ()
+        classes = self.classes.get(dialect)
         try:
             start = await self._start(dialect)
             try:
-                result = await self._compare(dialect, start, self.models)
+                result = await self._compare(dialect, start, classes)
             except ConfigurationError as error:
-                if self.models is None:
+                if classes is None:
                     raise
                 # A base whose models cannot be imported here is judged by its schema.
                 notes = (f"{name} is judged by the schemas: {error.message}",)
@@ -98,9 +100,9 @@ class Attempt:
     async def _start(self, dialect: Dialect) -> Place:
         return await self.templates.template(dialect, *self.released)
 
-    async def _compare(self, dialect: Dialect, start: Place, models: Models | None) -> Compatibility:
+    async def _compare(self, dialect: Dialect, start: Place, classes: MappedClasses | None) -> Compatibility:
         environment, scratch = self.templates.environment, self.templates.scratch
-        return await check_compatibility(environment, scratch, dialect, self.new, models=models, start=start)
+        return await check_compatibility(environment, scratch, dialect, self.new, classes=classes, start=start)
 
 
 async def together(

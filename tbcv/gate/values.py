@@ -17,6 +17,8 @@ from tbcv.gate.shape import Column
 _INTEGERS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(?<![\w.'])-?\d+(?:\.\d+)?(?![\w.'])")
+# As long as fits into an index of PostgreSQL's, which takes a third of a page.
+_LONG = 2000
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -66,17 +68,19 @@ def declared(column: Column, checks: Iterable[str]) -> list[str]:
     return [quoted(one) for one in dict.fromkeys(found) if column.length is None or len(one) <= column.length]
 
 
-def extremes(column: Column) -> list[str]:
-    """Return the values at the limits of a column's type."""
-    if column.kind == "text" and column.length:
-        return [quoted("x" * column.length)]
+def extremes(column: Column) -> dict[str, str]:
+    """Return the values at the limits of a column's type, by what they are."""
+    if column.kind == "text":
+        return {"of a value at the limit": quoted("x" * (column.length or _LONG))}
     if column.kind in _INTEGERS:
-        return [str(_INTEGERS[column.kind])]
-    if column.kind == "numeric" and column.precision:
+        most = str(_INTEGERS[column.kind])
+    elif column.kind == "numeric" and column.precision:
         scale = column.scale or 0
         whole = "9" * (column.precision - scale) or "0"
-        return [f"{whole}.{'9' * scale}" if scale else whole]
-    return []
+        most = f"{whole}.{'9' * scale}" if scale else whole
+    else:
+        return {}
+    return {"of a value at the limit": most, "of a negative value": f"-{most}"}
 
 
 def _numbers(column: Column, serial: int) -> list[str]:

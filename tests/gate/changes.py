@@ -467,6 +467,7 @@ HAZARDS = (
     _good(
         "foreign key",
         f"{_ON_POSTGRESQL}with op.get_context().autocommit_block():\n"
+        '        op.drop_column("customers", "order_id", if_exists=True)\n'
         '        op.add_column("customers", sa.Column("order_id", sa.Integer()))\n'
         '        op.create_index("ix_order", "customers", ["order_id"], postgresql_concurrently=True)\n'
         "        op.create_foreign_key(\n"
@@ -474,6 +475,22 @@ HAZARDS = (
         "        )\n"
         '        op.execute("ALTER TABLE customers VALIDATE CONSTRAINT fk_order")',
         f'{_ON_POSTGRESQL}op.drop_column("customers", "order_id")',
+    ),
+    _bad(
+        "foreign key, cut short",
+        f"{_ON_POSTGRESQL}with op.get_context().autocommit_block():\n"
+        '        op.add_column("customers", sa.Column("order_id", sa.Integer()))  # HERE\n'
+        '        op.create_index("ix_order", "customers", ["order_id"], postgresql_concurrently=True)\n',
+        f'{_ON_POSTGRESQL}op.drop_column("customers", "order_id")',
+        _at("cut-short", "postgresql"),
+    ),
+    _bad(
+        "negative numbers",
+        f"{_ON_POSTGRESQL}with op.get_context().autocommit_block():\n"
+        '        op.execute("ALTER TABLE orders ADD CHECK (total >= 0) NOT VALID")\n'
+        '        op.execute("ALTER TABLE orders VALIDATE CONSTRAINT orders_total_check")  # HERE',
+        f'{_ON_POSTGRESQL}op.drop_constraint("orders_total_check", "orders")',
+        _at("fails-on-existing-data", "postgresql"),
     ),
     _bad(
         "one engine's SQL",

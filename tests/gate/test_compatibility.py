@@ -228,7 +228,7 @@ class Checked(dict[Dialect, Compatibility]):
         chain = environment(self._directory / dialect, first, second, *ups)
         async with ScratchDatabases(self._settings) as scratch:
             revisions = read_history(chain).ordered()[2:]
-            return await check_compatibility(chain, scratch, dialect, revisions, models=None)
+            return await check_compatibility(chain, scratch, dialect, revisions, classes=None)
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +314,7 @@ async def test_marks_need_both_engines(tmp_path: Path, postgres_admin_url: str) 
     async with ScratchDatabases(Settings.from_env(scratch_database_url=postgres_admin_url)) as scratch:
         marks = await additive_marks(chain, scratch, ["002", "003", "004"])
         assert marks == {"002": True, "003": False}
-        found = await check_compatibility(chain, scratch, "sqlite", read_history(chain).ordered()[3:], models=None)
+        found = await check_compatibility(chain, scratch, "sqlite", read_history(chain).ordered()[3:], classes=None)
     assert (found.verdicts, found.findings) == ((), ())
     assert "never" in found.failure
 
@@ -335,5 +335,5 @@ async def test_rows_that_point_at_a_refused_row(tmp_path: Path, postgres_admin_u
     chain = environment(tmp_path, first, second)
     async with ScratchDatabases(Settings.from_env(scratch_database_url=postgres_admin_url)) as scratch:
         revisions = read_history(chain).ordered()[1:]
-        found = await check_compatibility(chain, scratch, "postgresql", revisions, models=None)
+        found = await check_compatibility(chain, scratch, "postgresql", revisions, classes=None)
     assert {one.evidence.relation for one in found.findings if one.evidence} == {"people"}

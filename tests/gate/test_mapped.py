@@ -8,7 +8,8 @@ import pytest
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.errors import ConfigurationError
-from tbcv.gate.compatibility import Compatibility, Models, Verdict, check_compatibility
+from tbcv.gate.compatibility import Compatibility, Verdict, check_compatibility
+from tbcv.gate.mapped import MappedClasses, Models
 from tbcv.migrate.history import read_history
 from tbcv.migrate.location import AlembicEnvironment, own_environment
 from tbcv.settings import Settings
@@ -109,7 +110,8 @@ async def check(
     """Check the last revisions of a chain."""
     async with ScratchDatabases(Settings.from_env(scratch_database_url=server)) as scratch:
         revisions = read_history(chain).ordered()[-last:]
-        return await check_compatibility(chain, scratch, dialect, revisions, models=models)
+        async with MappedClasses(models) as classes:
+            return await check_compatibility(chain, scratch, dialect, revisions, classes=classes)
 
 
 @dialects

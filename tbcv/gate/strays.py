@@ -1,0 +1,76 @@
+"""Rows that the schema before a revision accepts and the one after it would not: what the upgrade does about them.
+
+Rows made from types and names satisfy a rule that nobody has written down yet more often than the application's do:
+numbers are not negative, and what looks like a reference points at something. So the rows that a new rule refuses are
+put where there was none, and the upgrade is run on them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Connection
+
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.gate.attempts import Objection
+from tbcv.gate.interruption import failure_again
+from tbcv.gate.passage import on
+from tbcv.gate.rehearsed import Failure, StepRehearsal
+from tbcv.gate.shape import read_shape
+from tbcv.gate.stage import Stage
+from tbcv.gate.traffic import Answers, Step, Traffic, converse, play, put
+from tbcv.migrate.snapshot import Difference
+
+_RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)
+_RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
+
+
+async def failure_on_strays(
+    stage: Stage, scratch: ScratchDatabases, before: DatabaseURL, after: DatabaseURL, step: StepRehearsal
+) -> Failure | None:
+    """Run an upgrade on rows that its new foreign keys and CHECKs refuse.
+
+    Args:
+        stage: Runs the revision.
+        scratch: Where a copy is made.
+        before: A database at the revision's parents.
+        after: One at the revision.
+        step: The revision, with what its upgrade changed.
+
+    Returns:
+        Why it fails; None where it makes no such rule for columns that were there, or copes with the rows.
+    """
+    tables = frozenset(_ruled(step.schema))
+    if not tables:
+        return None
+    shape = await on(before, read_shape)
+    only = frozenset(one.id for one in shape.relations if one.label in tables and not one.view)
+    traffic, worked = await on(before, converse, shape.around(only), only)
+    refused = frozenset(_refused(worked, await on(after, play, traffic, only)))
+    if not refused:
+        return None
+    async with scratch.copy(before) as trial:
+        await on(trial, _put, traffic, refused)
+        return await failure_again(stage, trial, step.revision)
+
+
+def _ruled(schema: Difference) -> Iterator[str]:
+    """Give the tables that have a foreign key or a CHECK which was not there before."""
+    for fact in schema.unexpected:
+        if _RULE.match(fact.line):
+            yield fact.subject.removeprefix("table ").replace('"', "")
+
+
+def _refused(worked: Answers, answers: Answers) -> Iterator[Step]:
+    """Give the rows that the one schema takes and a rule of the other does not."""
+    for step, before in worked.items():
+        after = answers.get(step)
+        if step.verb == "INSERT" and before.worked and after is not None and after.objection in _RULES:
+            yield step
+
+
+def _put(connection: Connection, traffic: Traffic, steps: Collection[Step]) -> None:
+    put(connection, traffic, steps)
+    connection.commit()
