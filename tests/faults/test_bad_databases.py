@@ -56,20 +56,20 @@ def test_a_corrupt_file(forge: Forge, sqlite_url: str, command: str) -> None:
     assert file.read_bytes() == contents
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_locked_file(forge: Forge, sqlite_url: str, figures: Figures, command: str) -> None:
-    """While another process holds the file exclusively, a command waits some seconds and says so."""
+def test_a_locked_file(forge: Forge, sqlite_url: str, figures: Figures) -> None:
+    """While another process holds the file exclusively, every command waits some seconds and says so."""
     forge.run("migrate", "--database-url", sqlite_url, "upgrade", "-r", "003")
     file = Chain(sqlite_url).path
     before = file.read_bytes()
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        done = _fails(forge, command, sqlite_url)
-        assert "database is locked" in done.err
+        ends = _all_fail(forge, sqlite_url)
+        assert all("database is locked" in done.err for done in ends.values())
         other.execute("ROLLBACK")
     assert file.read_bytes() == before
     forge.run("migrate", "--database-url", sqlite_url, "upgrade")
-    figures.note(f"{command} on a locked file", f"says so after {done.seconds:.1f} s")
+    for command, done in ends.items():
+        figures.note(f"{command} on a locked file", f"says so after {done.seconds:.1f} s")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -82,13 +82,13 @@ def test_an_unreachable_host(forge: Forge, command: str) -> None:
     assert f"127.0.0.1:{port}" in done.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_server_that_never_answers(forge: Forge, figures: Figures, command: str) -> None:
-    """A server that accepts and says nothing is given up after seconds."""
+def test_a_server_that_never_answers(forge: Forge, figures: Figures) -> None:
+    """A server that accepts and says nothing is given up after seconds by every command."""
     with _silent_server() as port:
-        done = _fails(forge, command, f"postgresql://someone:{PASSWORD}@127.0.0.1:{port}/db")
-    assert "timed out" in done.err
-    figures.note(f"{command} on a server that never answers", f"gives up after {done.seconds:.1f} s")
+        ends = _all_fail(forge, f"postgresql://someone:{PASSWORD}@127.0.0.1:{port}/db")
+    for command, done in ends.items():
+        assert "timed out" in done.err
+        figures.note(f"{command} on a server that never answers", f"gives up after {done.seconds:.1f} s")
 
 
 @pytest.mark.postgresql
@@ -151,7 +151,16 @@ def test_a_path_that_cannot_be(forge: Forge, tmp_path: Path) -> None:
 
 
 def _fails(forge: Forge, command: str, url: str) -> Done:
-    done = forge.start("migrate", "--database-url", url, command).finish()
+    return _failed(command, forge.start("migrate", "--database-url", url, command).finish())
+
+
+def _all_fail(forge: Forge, url: str) -> dict[str, Done]:
+    """Run all commands at once, since each of them waits."""
+    processes = {command: forge.start("migrate", "--database-url", url, command) for command in COMMANDS}
+    return {command: _failed(command, process.finish()) for command, process in processes.items()}
+
+
+def _failed(command: str, done: Done) -> Done:
     assert "Traceback" not in done.err
     assert PASSWORD not in done.err + done.out
     assert done.seconds < SECONDS
