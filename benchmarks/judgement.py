@@ -91,8 +91,11 @@ def main() -> None:
     """Print what was missed, what was too much, and both as shares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dialect", choices=sorted(URLS))
-    dialect = parser.parse_args().dialect
-    cases = json.loads((ROOT / "benchmarks" / "revisions" / f"{dialect}.json").read_text(encoding="utf-8"))
+    parser.add_argument("--revisions", type=Path, help="another file of labelled revisions")
+    given = parser.parse_args()
+    dialect = given.dialect
+    file = given.revisions or ROOT / "benchmarks" / "revisions" / f"{dialect}.json"
+    cases = json.loads(file.read_text(encoding="utf-8"))
     count: Counter[str] = Counter()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tbcv-judgement-")))

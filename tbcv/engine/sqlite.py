@@ -7,11 +7,14 @@ and an engine that writes begins with IMMEDIATE.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
+import aiosqlite
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -53,6 +56,31 @@ class _RolledBack(sqlite3.Connection):
         super().close()
 
 
+class _StoppedOnce(aiosqlite.Connection):
+    """A connection whose thread is asked to end once, however often somebody asks.
+
+    A task that is cancelled while it closes a connection closes it anew without waiting. The thread answers the first
+    of the two, and aiosqlite would wait for ever for an answer to the other.
+    """
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401  # aiosqlite's own
+        super().__init__(*arguments)
+        # As SQLAlchemy does: a process ends with its main thread.
+        self._thread.daemon = True
+        self._asked = False
+        self._answer: asyncio.Future[Any] | None = None
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        if not self._asked:
+            self._asked = True
+            self._answer = super().stop()
+        return self._answer
+
+
+def _connection(*arguments: Any, **options: Any) -> aiosqlite.Connection:  # noqa: ANN401  # sqlite3's own
+    return _StoppedOnce(partial(sqlite3.connect, *arguments, **options, factory=_RolledBack), 64)
+
+
 def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str = "DEFERRED") -> AsyncEngine:
     """Make an engine begin its SQLite transactions itself, and set pragmas on every new connection.
 
@@ -69,7 +97,7 @@ def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str =
     def _open(_dialect: object, _entry: object, arguments: list[Any], options: dict[str, Any]) -> None:
         # Where opening fails, aiosqlite leaves a thread behind whose answer comes when the event loop is closed.
         sqlite3.connect(arguments[0], uri=bool(options.get("uri"))).close()
-        options["factory"] = _RolledBack
+        options["async_creator_fn"] = _connection
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import ObjectKind
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.syntax import ONE_THREAD
@@ -180,7 +182,7 @@ def _schemas(connection: Connection, inspector: Inspector) -> list[str | None]:
 
 
 def _relations(connection: Connection, inspector: Inspector, schema: str | None) -> Iterable[Relation]:
-    columns = inspector.get_multi_columns(schema=schema, kind=ObjectKind.ANY)
+    columns = _columns(connection, inspector, schema)
     views = {*inspector.get_view_names(schema=schema)}
     if connection.dialect.name == "postgresql":
         views |= {*inspector.get_materialized_view_names(schema=schema)}
@@ -213,6 +215,19 @@ def _relations(connection: Connection, inspector: Inspector, schema: str | None)
             ),
             tuple((str(one["name"] or ""), one["sqltext"]) for one in checks.get(id_, ())),
         )
+
+
+def _columns(
+    connection: Connection, inspector: Inspector, schema: str | None
+) -> Mapping[tuple[str | None, str], list[ReflectedColumn]]:
+    if connection.dialect.name == "postgresql":
+        return inspector.get_multi_columns(schema=schema, kind=ObjectKind.ANY)
+    found = dict(inspector.get_multi_columns(schema=schema, kind=ObjectKind.TABLE))
+    for view in inspector.get_view_names(schema=schema):
+        # SQLite keeps a view whose table is gone, and says so when it is used.
+        with suppress(DBAPIError):
+            found[schema, view] = inspector.get_columns(view, schema=schema)
+    return found
 
 
 def _column(connection: Connection, found: Mapping[str, Any], key: tuple[str, ...]) -> Column:

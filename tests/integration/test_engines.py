@@ -65,6 +65,31 @@ async def _connect_and_close(engine: AsyncEngine) -> None:
         pass
 
 
+@pytest.mark.parametrize("pause", [0, 0.0005])
+async def test_a_connection_that_is_cancelled_twice_is_closed(sqlite_url: str, pause: float) -> None:
+    """The second cancellation strikes while the first is closing it: nothing waits for ever, and no lock stays."""
+    engine = migration_engine(parse_database_url(sqlite_url), busy_timeout_seconds=0)
+    ours = asyncio.all_tasks()
+    for turns in range(40):
+        working = asyncio.ensure_future(_write(engine))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for _ in range(3):
+            working.cancel()
+            await asyncio.sleep(pause)
+        await asyncio.wait([working])
+        with anyio.fail_after(10):
+            await asyncio.gather(*(asyncio.all_tasks() - ours), return_exceptions=True)
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE IF NOT EXISTS t (a INTEGER)"))
+
+
+async def _write(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        for _ in range(5):
+            await connection.execute(text("CREATE TABLE IF NOT EXISTS t (a INTEGER)"))
+
+
 async def test_scratch_server_out_of_reach() -> None:
     """A server for scratch databases that does not answer is named in a line."""
     settings = Settings.from_env(scratch_database_url="postgresql://nobody@127.0.0.1:1/nothing")
