@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 
 from sqlalchemy import Connection
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
+from tbcv.findings import Location
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 from tbcv.gate.rehearsed import Failure, StepRehearsal, failure_of
@@ -22,7 +23,11 @@ _BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 
 
 async def try_again(
-    stage: Stage, scratch: ScratchDatabases, template: DatabaseURL, step: StepRehearsal
+    stage: Stage,
+    scratch: ScratchDatabases,
+    template: DatabaseURL,
+    step: StepRehearsal,
+    differs: Callable[[DatabaseURL], Awaitable[tuple[str, ...]]],
 ) -> Failure | None:
     """Cut an upgrade short wherever something was committed and more was to come, and run it again.
 
@@ -31,9 +36,10 @@ async def try_again(
         scratch: Where copies are made.
         template: A database at the revision's parents.
         step: The revision, and what its upgrade executed when nothing happened to it.
+        differs: Gives the tables whose rows are not those that an upgrade leaves which is not cut short.
 
     Returns:
-        Why it cannot begin again; None where it can.
+        Why it cannot begin again; None where it can, and leads to the same.
     """
     revision = step.revision
     for number in _seams(step.of(Run.UP)):
@@ -43,7 +49,16 @@ async def try_again(
             except _CutError:
                 if failure := await failure_again(stage, trial, revision):
                     return failure
+                if tables := await differs(trial):
+                    words = f"leads to other rows in {', '.join(tables)}: what was done already is done again"
+                    return Failure(words, "", "", _before(step, number), "")
     return None
+
+
+def _before(step: StepRehearsal, number: int) -> Location:
+    """Return the line of the last statement before a seam."""
+    earlier = [one.location for one in step.of(Run.UP) if one.number < number and one.location]
+    return earlier[-1] if earlier else Location(step.revision.path)
 
 
 async def failure_again(stage: Stage, address: DatabaseURL, revision: Revision) -> Failure | None:

@@ -167,10 +167,30 @@ class _Rehearser:
             if failure is None:
                 after = await look()
                 step = await self._down_and_up(trial, look, _compared(step, before, after), before, after)
-                step = replace(step, cut_short=await try_again(self._stage, self._scratch, template, step))
+                step = replace(step, cut_short=await self._cut_short(step, template, after))
                 return step if tame else await self._on_strays(step, template, trial)
             cut = await failure_again(self._stage, trial, revision) if is_in_parts(statements) else None
             return replace(step, cut_short=cut if cut and cut.message != failure.message else None)
+
+    async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: _Moment) -> Failure | None:
+        async def differs(trial: DatabaseURL) -> tuple[str, ...]:
+            found = await _contents(trial)
+            changed = find_changes(after.contents, found)
+            if not changed:
+                return ()
+            async with self._scratch.copy(template) as control:
+                await self._stage.upgrade(control, (step.revision.id,))
+                # Of rows that differ from run to run anyway, the number tells.
+                other = await _contents(control)
+            unsteady = set(find_changes(after.contents, other))
+            return tuple(
+                name
+                for name in changed
+                if name not in unsteady
+                or len(found[name].rows) > max(len(one[name].rows) for one in (after.contents, other))
+            )
+
+        return await try_again(self._stage, self._scratch, template, step, differs)
 
     async def _on_strays(self, step: StepRehearsal, template: DatabaseURL, trial: DatabaseURL) -> StepRehearsal:
         if step.again is None or step.again.failure is not None:
@@ -315,6 +335,11 @@ async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable
                 await connection.rollback()
 
         yield look
+
+
+async def _contents(address: DatabaseURL) -> Contents:
+    async with _looking(address) as look:
+        return (await look()).contents
 
 
 def _read(connection: Connection) -> _Moment:

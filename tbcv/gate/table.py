@@ -250,7 +250,8 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.NOT_RERUNNABLE,),
         title="A revision that is cut short cannot begin again",
-        observed="The upgrade fails where an earlier one ended after it had committed something, and before its end.",
+        observed="The upgrade fails, or leads to other rows, where an earlier one ended after it had committed "
+        "something, and before its end.",
         why="A process that is killed there, or a lock that it does not get in time, leaves a database that no "
         "deployment brings forward.",
         hint="give what commits by itself a revision of its own, or let it stand being done again: IF NOT EXISTS, or "

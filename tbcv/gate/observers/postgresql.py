@@ -164,7 +164,8 @@ class PostgresEye:
         found: dict[tuple[str, str], HeldLock] = {}
         for oid, mode in sorted(after.locks):
             table = self._table(oid)
-            if table is None:
+            # Nobody writes to a materialized view: what keeps writers from it while it is refreshed hurts nobody.
+            if table is None or (table.kind == "m" and mode != "AccessExclusiveLock"):
                 continue
             since = self._taken.setdefault((oid, mode), statement.number)
             known = found.get((table.name, mode))

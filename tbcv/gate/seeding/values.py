@@ -199,6 +199,8 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
     """Return a value for a column that differs from others, is not empty, and fits where any value fits."""
     if column.kind is Kind.TEXT and not _holds_uuids(column):
         return _tame_text(column, number, unique=unique)
+    if column.kind is Kind.FLOAT and not column.numbers:
+        return number % 10**5 + 0.375
     if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
         precision, scale = (*column.limits, 0)[:2] if column.limits else (9, 0)
         return (1 + number) % 10 ** max(precision - scale, 1)
@@ -285,7 +287,8 @@ def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
 
 def _fraction(column: SeedColumn, number: int) -> object:
     if column.kind is Kind.FLOAT:
-        return number * 1.37 + 0.25
+        # Large enough for a column of few digits, and whole still where floats are short.
+        return 2.0**33 + number if number % 50 == 11 else number * 1.37 + 0.25
     precision, scale = (*column.limits, 0)[:2] if column.limits else (12, 4)
     if number % 50 == 11 and column.limits:
         return "9" * (precision - scale) + ("." + "9" * scale if scale else "")
