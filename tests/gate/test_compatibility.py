@@ -199,6 +199,13 @@ CASES: dict[str, Case] = {
         only=("postgresql",),
     ),
     "identity": Case("op.execute(\"UPDATE @ SET note = 'x'\")", ADDITIVE),
+    # The last one: while a view is broken, SQLite renames no table.
+    "dropped_under_view": Case(
+        'op.drop_table("@")',
+        NEW_FIRST,
+        before='op.execute("CREATE VIEW @_codes AS SELECT code FROM @")',
+        only=("sqlite",),
+    ),
 }
 
 
