@@ -26,7 +26,7 @@ from tbcv.cli.options import (
 )
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
-from tbcv.errors import AdoptionError, DatabaseUnavailableError
+from tbcv.errors import AdoptionError, DatabaseUnavailableError, MigrationError
 from tbcv.gate.compatibility import additive_marks
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
@@ -34,7 +34,7 @@ from tbcv.migrate.drift import find_difference
 from tbcv.migrate.history import read_history
 from tbcv.migrate.ledger import check_ledger, ledger_path
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.losses import Loss, find_losses
+from tbcv.migrate.losses import Losses, find_losses
 from tbcv.migrate.measure import chain_schemas, measure
 from tbcv.migrate.plan import Direction, Outcome, Plan
 from tbcv.migrate.runner import MigrationRunner
@@ -151,7 +151,7 @@ def downgrade(target: Target, revision: str, yes: bool, sql: bool, as_json: bool
         progress(terminal.losses(losses, plan.steps, revision))
         confirm(f"the downgrade to {plan.target}", yes=yes)
     outcome = await_result(runner.downgrade, plan.destination)
-    _show_outcome("downgrade", outcome, target, as_json=as_json, losses=document.losses(losses))
+    _show_outcome("downgrade", outcome, target, as_json=as_json, losses=document.losses(losses.found))
 
 
 @migrate.command()
@@ -200,7 +200,7 @@ def adopt(target: Target, yes: bool, sql: bool, as_json: bool) -> None:
         click.echo(adoption_script(adoption, runner.address.dialect), nl=False)
         return
     progress(terminal.adoption(adoption))
-    if adoption.statements and not adoption.refusals:
+    if (adoption.statements or len(adoption.equals) > 1) and not adoption.refusals:
         confirm(f"adopting the database at {adoption.revision}", yes=yes)
     outcome = await_result(runner.adopt, adoption)
     _show_outcome("adopt", outcome, target, as_json=as_json, statements=list(adoption.statements))
@@ -303,7 +303,7 @@ async def _script(runner: MigrationRunner, direction: Direction, revision: str) 
     return plan, await runner.script(plan)
 
 
-async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
+async def _losses(target: Target, runner: MigrationRunner, plan: Plan) -> Losses:
     async with ScratchDatabases(target.settings) as scratch:
         return await find_losses(runner, plan, scratch)
 
@@ -339,7 +339,11 @@ def _show_plan(target: Target, revision: str, *, as_json: bool) -> None:
     runner = target.runner()
     plan = await_result(runner.plan_upgrade, revision)
     losses = await_result(_losses, target, runner, plan)
-    sql = await_result(runner.script, plan)
+    try:
+        sql = await_result(runner.script, plan)
+    except MigrationError as error:
+        # A revision that reads what is in the database has no script; the rest of the plan can be shown.
+        sql = f"-- {error.message}\n"
     if as_json:
         show_document("plan", document.plan(plan, losses, sql, runner.address.redacted))
     else:

@@ -50,6 +50,16 @@ def reason(error: BaseException) -> str:
     return lines[0].strip() if lines else type(error).__name__
 
 
+def is_corrupt(error: BaseException | None) -> bool:
+    """Tell whether an error comes from a damaged SQLite file, which had better not be written to."""
+    while error is not None:
+        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) or 0
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def advice(why: str) -> str:
     """Return what to do about a driver's message; nothing where the message is not about the database as such."""
     return next((words for part, words in _ADVICE if part in why.lower()), "")

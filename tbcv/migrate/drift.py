@@ -43,11 +43,12 @@ async def find_difference(
     expected = await _expected(runner, scratch, against, create_all)
     if expected.dialect != found.dialect:
         raise ConfigurationError(f"a {found.dialect} database cannot be compared with one of {expected.dialect}")
+    if "://" in against:
+        # Of two databases, everything that only one of them has is a difference.
+        return compare(expected, found), ()
     managed = runner.managed()
     wanted = expected.subjects
     unmanaged = {one for one in found.subjects if one not in wanted and not managed(one)}
-    # Of another database, what is not the application's counts as little.
-    expected = expected.only(lambda subject: subject in found.subjects or managed(subject))
     return compare(expected, found.only(lambda subject: subject not in unmanaged)), tuple(sorted(unmanaged))
 
 

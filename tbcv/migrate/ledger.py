@@ -133,6 +133,16 @@ def check_ledger(environment: AlembicEnvironment, history: History) -> tuple[Fin
     return tuple(replace(one, location=one.location or Location(ledger_path(environment))) for one in findings)
 
 
+def contradictions(environment: AlembicEnvironment, history: History) -> tuple[str, ...]:
+    """Say how the ledger differs from the revision files; nothing where there is no ledger."""
+    if not ledger_path(environment).exists():
+        return ()
+    try:
+        return tuple(one.message for one in check_ledger(environment, history))
+    except BrokenHistoryError as error:
+        return (error.message,)
+
+
 def proven_head(environment: AlembicEnvironment, history: History, dialect: str) -> str | None:
     """Return the fingerprint of head, if an empty database may be built from the models instead of by the chain.
 

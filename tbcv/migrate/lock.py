@@ -181,8 +181,11 @@ async def file_lock(path: Path, timeout_seconds: float, what: str) -> AsyncItera
 
     Raises:
         LockTimeoutError: Somebody else held it all that time.
+        OSError: The file cannot be made or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Where it cannot be made, the lock would be tried for as long as one that somebody holds.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
     lock = FileLock(path, thread_local=False, on_acquired=_sign)
 
     async def take() -> bool:

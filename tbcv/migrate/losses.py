@@ -11,6 +11,7 @@ from tbcv.engine.engines import is_absent, migration_engine, reading_engine
 from tbcv.engine.failures import database_errors
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
+from tbcv.errors import DatabaseUnavailableError, UpgradeFailedError
 from tbcv.migrate.bookkeeping import BOOKKEEPING
 from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
@@ -35,8 +36,24 @@ class Loss:
     revision: str = ""
 
 
-async def find_losses(runner: MigrationRunner, plan: Plan, scratch: ScratchDatabases) -> tuple[Loss, ...]:
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a plan takes away, as far as that can be found out.
+
+    Attributes:
+        found: The tables and columns.
+        unknown: Why there may be more; empty where the whole plan could be tried.
+    """
+
+    found: tuple[Loss, ...] = ()
+    unknown: str = ""
+
+
+async def find_losses(runner: MigrationRunner, plan: Plan, scratch: ScratchDatabases) -> Losses:
     """Find out what a plan drops and how much of it there is.
+
+    What it is tried on is empty. A revision that wants rows, or tables which no revision has made, fails there; that
+    says nothing about the database.
 
     Args:
         runner: The database that the plan is for.
@@ -44,30 +61,34 @@ async def find_losses(runner: MigrationRunner, plan: Plan, scratch: ScratchDatab
         scratch: Where to try it out; on the database's own engine where that can be had, else on SQLite.
 
     Raises:
-        UpgradeFailedError: The chain does not run on the scratch database.
+        MigrationError: The plan cannot be carried out anywhere, or the ``env.py`` led to a scratch database.
         DatabaseUnavailableError: The database cannot be read.
     """
     if not plan.steps:
-        return ()
+        return Losses()
     dialect = runner.address.dialect if runner.address.dialect in scratch.dialects else "sqlite"
+    gone: list[Loss] = []
+    unknown = ""
     async with scratch.database(dialect) as address:
-        gone = await _rehearse(MigrationRunner(address, runner.environment), plan)
+        try:
+            await _rehearse(MigrationRunner(address, runner.environment), plan, gone)
+        except (UpgradeFailedError, DatabaseUnavailableError) as error:
+            unknown = f"on an empty {dialect} database {error.message}"
     if not gone:
-        return ()
+        return Losses(unknown=unknown)
     with database_errors(runner.address):
         engine = reading_engine(runner.address)
         try:
             async with engine.connect() as connection:
-                return await connection.run_sync(_count, gone)
+                return Losses(await connection.run_sync(_count, gone), unknown)
         finally:
             await engine.dispose()
 
 
-async def _rehearse(trial: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
+async def _rehearse(trial: MigrationRunner, plan: Plan, gone: list[Loss]) -> None:
     """Take the plan's steps one by one, and note what each takes away."""
     for revision in plan.current:
         await trial.upgrade(revision)
-    gone: list[Loss] = []
     before = await _columns(trial.address)
     for step in plan.steps:
         if plan.direction is Direction.UPGRADE:
@@ -79,7 +100,6 @@ async def _rehearse(trial: MigrationRunner, plan: Plan) -> tuple[Loss, ...]:
             lost = [None] if name not in after else sorted(before[name] - after[name])
             gone += [Loss(name, column, 0, step.id) for column in lost]
         before = after
-    return tuple(gone)
 
 
 async def _columns(address: DatabaseURL) -> Columns:

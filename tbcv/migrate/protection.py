@@ -5,6 +5,7 @@ Where that cannot be found out, it is of the whole database on PostgreSQL too.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConnectsElsewhereError
 from tbcv.migrate.backup import Backup, default_directory, take_backup
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.losses import Loss, find_losses
+from tbcv.migrate.losses import Losses, find_losses
 from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,13 @@ class Protection:
         async with ScratchDatabases(self.settings) as scratch:
             losses = None
             if self.address.dialect == "postgresql":
-                losses = await self._losses(plan, scratch)
-                if losses is not None and not losses:
+                known = await self._losses(plan, scratch)
+                if known.unknown:
+                    _log.info("the backup is of the whole database: %s", known.unknown)
+                elif not known.found:
                     return None
+                else:
+                    losses = known.found
             return await take_backup(
                 self.address,
                 backup_directory(self.address, self.settings),
@@ -60,12 +67,11 @@ class Protection:
                 keep=self.settings.backup_keep,
             )
 
-    async def _losses(self, plan: Plan, scratch: ScratchDatabases) -> tuple[Loss, ...] | None:
-        """Find out what a plan drops; None where its ``env.py`` cannot be led to a scratch database."""
+    async def _losses(self, plan: Plan, scratch: ScratchDatabases) -> Losses:
         try:
             return await find_losses(MigrationRunner(self.address, self.environment), plan, scratch)
-        except ConnectsElsewhereError:
-            return None
+        except ConnectsElsewhereError as error:
+            return Losses(unknown=error.message)
 
 
 def backup_directory(address: DatabaseURL, settings: Settings) -> Path:

@@ -12,7 +12,7 @@ import anyio
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tbcv.engine.failures import reason
+from tbcv.engine.failures import is_corrupt, reason
 from tbcv.errors import (
     AdoptionError,
     MigrationError,
@@ -66,7 +66,7 @@ class Recorder:
 
     @asynccontextmanager
     async def run(self, direction: Direction, clock: StepClock) -> AsyncIterator[Trace]:
-        """Write down how a run ended, unless it had nothing to do or was only asked for wrongly.
+        """Write down how a run ended, unless it had nothing to do, was only asked for wrongly, or the file is damaged.
 
         Args:
             direction: Which way it goes.
@@ -80,7 +80,8 @@ class Recorder:
         except (RevisionNotFoundError, MultipleHeadsError):
             raise
         except MigrationError as error:
-            ended, why = "refused" if isinstance(error, (RefusedError, AdoptionError)) else "failed", str(error)
+            if not is_corrupt(error):
+                ended, why = "refused" if isinstance(error, (RefusedError, AdoptionError)) else "failed", str(error)
             raise
         except asyncio.CancelledError:
             ended = "interrupted"

@@ -31,7 +31,7 @@ from tbcv.migrate.fresh import create_at_head
 from tbcv.migrate.guard import DdlPolicy, guard
 from tbcv.migrate.history import History, read_history
 from tbcv.migrate.journal import Entry, Journal, has_table, make_table, read_entries
-from tbcv.migrate.ledger import proven_head
+from tbcv.migrate.ledger import contradictions, proven_head
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import HeldLock, migration_lock
 from tbcv.migrate.managed import Managed
@@ -325,6 +325,8 @@ class MigrationRunner:
                 return Outcome(direction, plan.current, plan.current)
             await self._require_room(plan.ids)
             await self._require_importable()
+            if direction is Direction.UPGRADE:
+                self._tell_of_ledger()
             with database_errors(self.address):
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
@@ -341,6 +343,14 @@ class MigrationRunner:
                 return outcome
             trace.outcome = replace(outcome, backup=trace.backup)
             return trace.outcome
+
+    def _tell_of_ledger(self) -> None:
+        """Warn where the ledger contradicts the revision files, which count; of a scratch database, nobody cares."""
+        if self._journal is None and self._protection is None:
+            return
+        if wrong := contradictions(self.environment, self.history()):
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            _log.warning("the ledger is not up to date, and the revision files count: %s%s", wrong[0], more)
 
     async def _require_room(self, ids: Iterable[str]) -> None:
         if all(len(one) <= ID_LENGTH for one in ids):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tbcv.migrate.backup import Backup
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import Revision
 from tbcv.migrate.journal import Entry
-from tbcv.migrate.losses import Loss
+from tbcv.migrate.losses import Loss, Losses
 from tbcv.migrate.plan import Outcome, Plan
 from tbcv.migrate.snapshot import Difference, Snapshot
 from tbcv.migrate.status import Status
@@ -128,12 +128,20 @@ def losses(values: Iterable[Loss]) -> list[Json]:
     return [{"revision": one.revision, "table": one.table, "column": one.column, "rows": one.rows} for one in values]
 
 
-def plan(value: Plan, lost: Sequence[Loss], sql: str, database: str) -> Json:
+def plan(value: Plan, lost: Losses, sql: str, database: str) -> Json:
     """Describe what a run would do."""
     steps = [
-        revision(step) | {"losses": losses(one for one in lost if one.revision == step.id)} for step in value.steps
+        revision(step) | {"losses": losses(one for one in lost.found if one.revision == step.id)}
+        for step in value.steps
     ]
-    return {"database": database, "current": list(value.current), "target": value.target, "steps": steps, "sql": sql}
+    return {
+        "database": database,
+        "current": list(value.current),
+        "target": value.target,
+        "steps": steps,
+        "losses_unknown": lost.unknown,
+        "sql": sql,
+    }
 
 
 def backup(value: Backup) -> Json:

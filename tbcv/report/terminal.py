@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.syntax import Syntax
@@ -15,7 +15,7 @@ from tbcv.migrate.backup import Backup, Restored
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.journal import Entry
-from tbcv.migrate.losses import Loss
+from tbcv.migrate.losses import Loss, Losses
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan
 from tbcv.migrate.snapshot import Difference
 from tbcv.migrate.status import State, Status
@@ -114,13 +114,23 @@ def step(value: AppliedStep) -> RenderableType:
     )
 
 
-def losses(values: Sequence[Loss], steps: Sequence[Revision], target: str) -> RenderableType:
+def losses(values: Losses, steps: Sequence[Revision], target: str) -> RenderableType:
     """Say what a downgrade reverts and takes away."""
     heading = Text(f"Downgrade to {target} reverts {', '.join(one.id for one in steps)}.", style="bold")
-    return Group(heading, _losses(values) if values else Text("It drops no table and no column."))
+    return Group(heading, *_losses(values))
 
 
-def _losses(values: Sequence[Loss]) -> Table:
+def _losses(values: Losses) -> Iterator[RenderableType]:
+    if values.found:
+        yield _lost(values.found)
+    if values.unknown:
+        more = "what else it drops" if values.found else "what it drops"
+        yield Text(f"It could not be found out {more}: {values.unknown}", style="red")
+    elif not values.found:
+        yield Text("It drops no table and no column.", style="green")
+
+
+def _lost(values: Sequence[Loss]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for title in ("lost for good", "name", "by"):
         table.add_column(title, no_wrap=True)
@@ -132,17 +142,24 @@ def _losses(values: Sequence[Loss]) -> Table:
     return table
 
 
-def plan(value: Plan, lost: Sequence[Loss], sql: str) -> RenderableType:
+def plan(value: Plan, lost: Losses, sql: str) -> RenderableType:
     """Say what a run would do, what it would take away, and with which SQL."""
     if not value.steps:
         return Text(f"nothing to do: the database is at {', '.join(value.current) or 'base'}", style="green")
     lines: list[RenderableType] = [revisions(value.steps, None), Text()]
-    lines.append(_losses(lost) if lost else Text("It drops no table and no column.", style="green"))
+    lines += _losses(lost)
     return Group(*lines, Text(), Syntax(sql, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
 
 
 def adoption(value: Adoption) -> RenderableType:
     """Say which revision an unversioned database equals, or how it comes to equal one."""
+    if len(value.equals) > 1:
+        first, *others = value.equals
+        return Text(
+            f"The schema equals that of revision {', '.join(value.equals)}. Recorded at {first}, the next upgrade runs "
+            f"{', '.join(others)} on these rows. Where that was done, `tbcv migrate stamp` the right one.",
+            style="bold",
+        )
     if value.equals:
         return Text(f"The schema equals that of revision {', '.join(value.equals)}.", style="bold")
     lines: list[RenderableType] = [

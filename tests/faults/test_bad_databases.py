@@ -56,6 +56,20 @@ def test_a_corrupt_file(forge: Forge, sqlite_url: str, command: str) -> None:
     assert file.read_bytes() == contents
 
 
+def test_a_file_with_a_corrupt_page_in_the_middle(forge: Forge, sqlite_url: str) -> None:
+    """What is found damaged half-way is rolled back and written to no more, not even by the journal."""
+    forge.run("migrate", "--database-url", sqlite_url, "upgrade")
+    file = Chain(sqlite_url).path
+    contents = bytearray(file.read_bytes())
+    middle = len(contents) // 8192 * 4096
+    contents[8192:middle] = os.urandom(middle - 8192)
+    file.write_bytes(contents)
+    done = forge.start("migrate", "--database-url", sqlite_url, "downgrade", "-r", "base", "--yes").finish()
+    assert done.code == 3, done
+    assert "malformed" in done.line or "corrupt" in done.line or "not a database" in done.line
+    assert file.read_bytes() == contents
+
+
 def test_a_locked_file(forge: Forge, sqlite_url: str, figures: Figures) -> None:
     """While another process holds the file exclusively, every command waits some seconds and says so."""
     forge.run("migrate", "--database-url", sqlite_url, "upgrade", "-r", "003")
@@ -148,6 +162,11 @@ def test_a_path_that_cannot_be(forge: Forge, tmp_path: Path) -> None:
     for command in COMMANDS:
         _fails(forge, command, f"sqlite:///{tmp_path}/directory")
     assert list((tmp_path / "directory").iterdir()) == []
+
+
+def test_a_directory_in_which_no_file_can_be_made(forge: Forge) -> None:
+    """Not even by root: a lock that cannot be made is not waited for."""
+    assert "/proc/tbcv.db" in _fails(forge, "upgrade", "sqlite:////proc/tbcv.db").err
 
 
 def _fails(forge: Forge, command: str, url: str) -> Done:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.faults.synthetic import Synthetic
 
+MAKE = "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True))"
+
 LONG = "a" * 40
 
 
@@ -106,3 +108,42 @@ def test_wrong_revisions_are_refused(synthetic: Synthetic) -> None:
     assert "001" in synthetic.run("upgrade", "-r", "001", code=3).line
     assert "003" in synthetic.run("downgrade", "-r", "003", "--yes", code=3).line
     assert contents(synthetic) == before
+
+
+def test_a_lost_version_table_that_fits_several_revisions(synthetic: Synthetic) -> None:
+    """Where the schema does not tell which data migrations have run, nobody guesses."""
+    synthetic.write("a1", MAKE)
+    synthetic.write("a2", "op.execute('UPDATE t SET id = id * 100')")
+    synthetic.run("upgrade")
+    synthetic.execute("INSERT INTO t VALUES (5)")
+    synthetic.execute("DROP TABLE alembic_version")
+    done = synthetic.start("adopt").finish()
+    assert done.code != 0
+    assert "needs a confirmation" in done.line
+    assert "equals that of revision a1, a2. Recorded at a1, the next upgrade runs a2 on these rows." in " ".join(
+        done.err.split()
+    )
+    assert synthetic.tables() == {"t"}
+    synthetic.run("stamp", "a2")
+    synthetic.run("upgrade")
+    assert synthetic.scalar("SELECT id FROM t") == 5
+
+
+def test_a_ledger_that_lacks_a_revision(synthetic: Synthetic) -> None:
+    """The files count: what the ledger does not know is run, with a warning."""
+    synthetic.write("a1", MAKE)
+    (synthetic.directory / "script" / "ledger").write_text("# nothing\n")
+    done = synthetic.run("upgrade")
+    assert "the ledger is not up to date, and the revision files count: ledger: revision a1 has no entry" in done.err
+    assert (synthetic.recorded, synthetic.tables()) == (["a1"], {"t"})
+
+
+def test_two_databases_that_differ_in_tables_of_neither_history(on_sqlite: Synthetic) -> None:
+    """Compared with another database, everything that only one of them has is told."""
+    on_sqlite.write("a1", MAKE)
+    on_sqlite.run("upgrade")
+    other = Synthetic(on_sqlite.forge, on_sqlite.directory, f"sqlite:///{on_sqlite.directory}/other.db")
+    other.run("upgrade")
+    other.execute("CREATE TABLE beside (id INTEGER)")
+    for one, two in ((on_sqlite, other), (other, on_sqlite)):
+        assert "beside.id" in one.start("diff", "--against", two.url).finish().out

@@ -62,6 +62,34 @@ def test_a_revision_raises(three: Synthetic, failure: str) -> None:
     assert (three.recorded, three.tables()) == (["a3"], {"one", "two", "three"})
 
 
+def test_a_revision_raises_above_others(three: Synthetic) -> None:
+    """From a database that has revisions already, those before the failing one are applied, and the error says so."""
+    three.run("upgrade", "-r", "a1", code=3)  # a2 is not written yet, so that a3 stands on nothing
+    three.write("a2", TABLE.format("two"))
+    three.run("upgrade", "-r", "a1")
+    three.write("a3", "raise ValueError('odd')", "op.execute('SELECT 1')")
+    done = three.run("upgrade", code=3)
+    assert "revision a3 (Revision a3.) failed and was rolled back: " in done.line
+    assert "applied before it: a2; not begun: nothing" in done.line
+    assert (three.recorded, three.tables()) == (["a2"], {"one", "two"})
+
+
+def test_a_revision_that_wants_rows(synthetic: Synthetic) -> None:
+    """What fails on an empty database may be right here: it is carried out, planned and reverted."""
+    reads = "assert op.get_bind().execute(sa.text('SELECT body FROM one')).scalar_one() == 'kept'\n"
+    synthetic.write("a1", TABLE.format("one"), "op.drop_table('one')")
+    synthetic.run("upgrade")
+    synthetic.execute("INSERT INTO one VALUES (1, 'kept')")
+    synthetic.write("a2", reads + TABLE.format("two"), reads + "op.drop_table('two')")
+    assert "It could not be found out what it drops" in synthetic.run("plan").out
+    synthetic.run("upgrade")
+    assert (synthetic.recorded, synthetic.tables()) == (["a2"], {"one", "two"})
+    done = synthetic.run("downgrade", "-r", "a1", "--yes")
+    assert "It could not be found out what it drops: on an empty" in done.err
+    assert (synthetic.recorded, synthetic.tables()) == (["a1"], {"one"})
+    assert synthetic.fetch("SELECT * FROM one") == [{"id": 1, "body": "kept"}]
+
+
 @pytest.mark.parametrize("fault", ["max_page_count", "file size"])
 def test_the_disk_is_full(on_sqlite: Synthetic, figures: Figures, fault: str) -> None:
     """A full disk in the middle of a revision leaves nothing of it, and says so; with room again it runs."""

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from tbcv.findings import Finding, Location, Severity
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
-from tbcv.migrate.losses import Loss
+from tbcv.migrate.losses import Loss, Losses
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
 from tbcv.migrate.status import Status, empty_status, place
 from tbcv.report import terminal
@@ -97,10 +97,14 @@ def test_outcomes(outcome: Outcome, line: str) -> None:
 
 def test_losses() -> None:
     """What goes is named with its rows and its revision; where nothing goes, that is said."""
-    lines = shown(terminal.losses([Loss("things", None, 12, "b2"), Loss("[x]", "note", 3, "b2")], [SECOND], "-1"))
+    lines = shown(
+        terminal.losses(Losses((Loss("things", None, 12, "b2"), Loss("[x]", "note", 3, "b2"))), [SECOND], "-1")
+    )
     assert lines[0] == "Downgrade to -1 reverts b2."
     assert [line.split() for line in lines[2:]] == [["table", "things", "b2", "12"], ["column", "[x].note", "b2", "3"]]
-    assert shown(terminal.losses([], [SECOND], "-1"))[1:] == ["It drops no table and no column."]
+    assert shown(terminal.losses(Losses(), [SECOND], "-1"))[1:] == ["It drops no table and no column."]
+    unknown = shown(terminal.losses(Losses(unknown="on an empty database it fails"), [SECOND], "-1"))
+    assert unknown[1:] == ["It could not be found out what it drops: on an empty database it fails"]
 
 
 def test_creation_and_changes() -> None:
