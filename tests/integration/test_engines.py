@@ -49,8 +49,8 @@ async def test_a_connection_can_be_cancelled_at_any_moment_of_its_making(postgre
         connecting.cancel()
         await asyncio.wait([connecting])
         assert connecting.cancelled() or turns > 10
-        gc.collect()
-        await asyncio.sleep(0)
+    gc.collect()
+    await asyncio.sleep(0)
     assert complaints == []
     async with engine.connect() as connection:
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
