@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -19,6 +20,9 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+# Of a query that is read bit by bit; aiosqlite's own number.
+_ROWS_AT_ONCE = 64
 
 BEGIN_OPTION = "sqlite_begin"
 """Execution option that names the kind of BEGIN: DEFERRED, IMMEDIATE or EXCLUSIVE."""
@@ -63,8 +67,8 @@ class _StoppedOnce(aiosqlite.Connection):
     of the two, and aiosqlite would wait for ever for an answer to the other.
     """
 
-    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401  # aiosqlite's own
-        super().__init__(*arguments)
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=_ROWS_AT_ONCE)
         # As SQLAlchemy does: a process ends with its main thread.
         self._thread.daemon = True
         self._asked = False
@@ -78,7 +82,7 @@ class _StoppedOnce(aiosqlite.Connection):
 
 
 def _connection(*arguments: Any, **options: Any) -> aiosqlite.Connection:  # noqa: ANN401  # sqlite3's own
-    return _StoppedOnce(partial(sqlite3.connect, *arguments, **options, factory=_RolledBack), 64)
+    return _StoppedOnce(partial(sqlite3.connect, *arguments, **options, factory=_RolledBack))
 
 
 def own_transactions(engine: AsyncEngine, pragmas: tuple[str, ...], begin: str = "DEFERRED") -> AsyncEngine:

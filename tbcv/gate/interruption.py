@@ -13,7 +13,7 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.findings import Location
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
-from tbcv.gate.rehearsed import Failure, StepRehearsal, failure_of
+from tbcv.gate.rehearsed import Failure, Setback, StepRehearsal, failure_of
 from tbcv.gate.stage import Stage
 from tbcv.migrate.history import Revision
 
@@ -28,7 +28,7 @@ async def try_again(
     template: DatabaseURL,
     step: StepRehearsal,
     differs: Callable[[DatabaseURL], Awaitable[tuple[str, ...]]],
-) -> Failure | None:
+) -> Setback | None:
     """Cut an upgrade short wherever something was committed and more was to come, and run it again.
 
     Args:
@@ -39,7 +39,7 @@ async def try_again(
         differs: Gives the tables whose rows are not those that an upgrade leaves which is not cut short.
 
     Returns:
-        Why it cannot begin again; None where it can, and leads to the same.
+        What becomes of it then; None where it leads to the same.
     """
     revision = step.revision
     for number in _seams(step.of(Run.UP)):
@@ -48,10 +48,10 @@ async def try_again(
                 await stage.upgrade(trial, (revision.id,), _Cut(revision, number))
             except _CutError:
                 if failure := await failure_again(stage, trial, revision):
-                    return failure
+                    return Setback.of(failure)
                 if tables := await differs(trial):
                     words = f"leads to other rows in {', '.join(tables)}: what was done already is done again"
-                    return Failure(words, "", "", _before(step, number), "")
+                    return Setback(words, _before(step, number))
     return None
 
 

@@ -177,8 +177,7 @@ def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
         failed = step.failure is not None
         yield Sighting(
             "not-rerunnable" if failed else "cut-short",
-            f"after an upgrade that {'failed' if failed else 'was cut short'} the next one "
-            f"{'fails: ' if step.cut_short.kind else ''}{step.cut_short.message}",
+            f"after an upgrade that {'failed' if failed else 'was cut short'} the next one {step.cut_short.message}",
             step.cut_short.location,
             (Effect.NOT_RERUNNABLE,),
         )

@@ -27,7 +27,7 @@ from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
 from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher
-from tbcv.gate.rehearsed import Failure, Rehearsal, Repetition, Return, StepRehearsal, failure_of
+from tbcv.gate.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.seed import Seeded, seed
 from tbcv.gate.stage import Stage
 from tbcv.gate.strays import failure_on_strays
@@ -170,9 +170,9 @@ class _Rehearser:
                 step = replace(step, cut_short=await self._cut_short(step, template, after))
                 return step if tame else await self._on_strays(step, template, trial)
             cut = await failure_again(self._stage, trial, revision) if is_in_parts(statements) else None
-            return replace(step, cut_short=cut if cut and cut.message != failure.message else None)
+            return replace(step, cut_short=Setback.of(cut) if cut and cut.message != failure.message else None)
 
-    async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: _Moment) -> Failure | None:
+    async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: _Moment) -> Setback | None:
         async def differs(trial: DatabaseURL) -> tuple[str, ...]:
             found = await _contents(trial)
             changed = find_changes(after.contents, found)

@@ -58,6 +58,24 @@ def failure_of(error: Exception, origin: Origin, refused: Statement | None = Non
 
 
 @dataclass(frozen=True, slots=True)
+class Setback:
+    """What becomes of an upgrade where an earlier one ended half-way.
+
+    Attributes:
+        message: As the end of a sentence: that it fails, or leads to something else.
+        location: The line of the revision.
+    """
+
+    message: str
+    location: Location
+
+    @classmethod
+    def of(cls, failure: Failure) -> Setback:
+        """Describe one that fails."""
+        return cls(f"fails: {failure.message}", failure.location)
+
+
+@dataclass(frozen=True, slots=True)
 class Return:
     """What the way down left.
 
@@ -108,7 +126,7 @@ class StepRehearsal:
         failure: Why the upgrade did not come to its end.
         way_back: What the downgrade left; None where it could not be tried.
         again: The second upgrade; None where it could not be tried.
-        cut_short: Why the upgrade cannot begin again after one that ended half-way; None where it can.
+        cut_short: What becomes of the upgrade after one that ended half-way; None where it begins again.
         schema: What the upgrade changed.
         types: Columns that have another type since, as table, column, old and new.
         upkeep: Indexes and privileges before and after.
@@ -122,7 +140,7 @@ class StepRehearsal:
     failure: Failure | None = None
     way_back: Return | None = None
     again: Repetition | None = None
-    cut_short: Failure | None = None
+    cut_short: Setback | None = None
     schema: Difference = _SAME
     types: tuple[tuple[str, str, str, str], ...] = ()
     upkeep: tuple[Upkeep, Upkeep] | None = None

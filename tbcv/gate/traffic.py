@@ -19,6 +19,7 @@ from tbcv.gate.values import declared, extremes
 
 _SEEDS = (1, 2)
 _MAIN, _SPARE = 3, 4
+# Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
 
 

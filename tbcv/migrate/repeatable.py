@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def _build(connection: Connection, match: re.Match[str], statement: str) -> str:
         connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {found.name}")
         return statement
     if not found.own or _meaning(found.definition) != _meaning(_definition(connection, match, found.table)):
-        _log.warning("index %s was not built by an earlier attempt: it is another, %s", name, found.definition)
+        _log.warning("index %s is not known to come from an earlier attempt: it is %s", name, found.definition)
         return statement
     _log.warning("index %s was built by an earlier attempt and is kept", name)
     start = match.start("name")
@@ -78,6 +79,8 @@ def _build(connection: Connection, match: re.Match[str], statement: str) -> str:
 
 def _definition(connection: Connection, match: re.Match[str], name: str) -> str:
     """Return how PostgreSQL writes the index of a statement, once it is built on an empty table of the same columns.
+
+    Nothing where that cannot be built, because of the statement or of the role, which may make no temporary table.
 
     Args:
         connection: In no transaction.
@@ -90,6 +93,8 @@ def _definition(connection: Connection, match: re.Match[str], name: str) -> str:
         connection.exec_driver_sql(f"CREATE TABLE {twin} (LIKE {match.group('table')})")
         connection.exec_driver_sql(f"CREATE {match.group('unique') or ''}INDEX {_PROBE} ON {twin}{match.group('rest')}")
         return str(connection.exec_driver_sql(f"SELECT pg_get_indexdef('pg_temp.{_PROBE}'::regclass)").scalar_one())
+    except DBAPIError:
+        return ""
     finally:
         connection.exec_driver_sql("ROLLBACK")
 

@@ -345,8 +345,9 @@ class MigrationRunner:
             return trace.outcome
 
     def _tell_of_ledger(self) -> None:
-        """Warn where the ledger contradicts the revision files, which count; of a scratch database, nobody cares."""
-        if self._journal is None and self._protection is None:
+        """Warn where the ledger contradicts the revision files, which count."""
+        # What is written down nowhere is tried on a scratch database, once for each revision perhaps.
+        if self._journal is None:
             return
         if wrong := contradictions(self.environment, self.history()):
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""

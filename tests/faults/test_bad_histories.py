@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import empty_database
 from tests.faults.synthetic import Synthetic
 
 MAKE = "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True))"
@@ -138,12 +139,18 @@ def test_a_ledger_that_lacks_a_revision(synthetic: Synthetic) -> None:
     assert (synthetic.recorded, synthetic.tables()) == (["a1"], {"t"})
 
 
-def test_two_databases_that_differ_in_tables_of_neither_history(on_sqlite: Synthetic) -> None:
+def test_two_databases_that_differ_in_tables_of_neither_history(
+    synthetic: Synthetic, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """Compared with another database, everything that only one of them has is told."""
-    on_sqlite.write("a1", MAKE)
-    on_sqlite.run("upgrade")
-    other = Synthetic(on_sqlite.forge, on_sqlite.directory, f"sqlite:///{on_sqlite.directory}/other.db")
-    other.run("upgrade")
-    other.execute("CREATE TABLE beside (id INTEGER)")
-    for one, two in ((on_sqlite, other), (other, on_sqlite)):
-        assert "beside.id" in one.start("diff", "--against", two.url).finish().out
+    synthetic.write("a1", MAKE)
+    synthetic.run("upgrade")
+    admin = "" if synthetic.sqlite else request.getfixturevalue("postgres_admin_url")
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    with empty_database(admin, beside) as url:
+        other = Synthetic(synthetic.forge, synthetic.directory, url)
+        other.run("upgrade")
+        other.execute("CREATE TABLE beside (id INTEGER)")
+        for one, two in ((synthetic, other), (other, synthetic)):
+            assert "beside.id" in one.start("diff", "--against", two.url).finish().out

@@ -81,7 +81,9 @@ def test_a_revision_that_wants_rows(synthetic: Synthetic) -> None:
     synthetic.run("upgrade")
     synthetic.execute("INSERT INTO one VALUES (1, 'kept')")
     synthetic.write("a2", reads + TABLE.format("two"), reads + "op.drop_table('two')")
-    assert "It could not be found out what it drops" in synthetic.run("plan").out
+    planned = synthetic.run("plan").out
+    assert "Revision a2." in planned
+    assert "It could not be found out what it drops" in planned
     synthetic.run("upgrade")
     assert (synthetic.recorded, synthetic.tables()) == (["a2"], {"one", "two"})
     done = synthetic.run("downgrade", "-r", "a1", "--yes")
@@ -196,10 +198,20 @@ def test_an_index_of_the_same_name_is_kept_only_if_it_is_the_same(
     refused = not same and "EXISTS" not in wanted
     done = one.run("upgrade", code=3 if refused else 0)
     assert ("is kept" in done.err) is same
-    assert ("it is another, CREATE" in done.err) is not same
+    assert ("is not known to come from an earlier attempt: it is CREATE" in done.err) is not same
     assert not refused or "already exists" in done.line
     assert one.fetch(definitions) == before
     assert one.fetch("SELECT * FROM pg_tables WHERE tablename = 'tbcv_probe'") == []
+
+
+def test_an_index_that_cannot_be_compared_is_left_to_the_server(on_postgresql: Synthetic) -> None:
+    """Where what is wanted cannot be built even beside, the statement itself says why."""
+    one = on_postgresql
+    one.write("a1", TABLE.format("one") + "op.execute('CREATE INDEX bodies ON one (body)')\n")
+    one.write("a2", BLOCK.format("CREATE INDEX CONCURRENTLY bodies ON one (nowhere)"))
+    assert 'column "nowhere" does not exist' in one.run("upgrade", code=3).line
+    one.write("a2", BLOCK.format("CREATE INDEX CONCURRENTLY bodies ON one (body)"))
+    assert "is kept" in one.run("upgrade").err
 
 
 @pytest.mark.parametrize(
