@@ -10,8 +10,8 @@ import click
 from tbcv.cli.main import tbcv
 from tbcv.core.database import Base
 from tbcv.engine.url import parameters, schemes
-from tbcv.gate.codes import CODES
-from tbcv.gate.hazards import HAZARDS
+from tbcv.gate.change.codes import CODES
+from tbcv.gate.judgement.hazards import HAZARDS
 from tbcv.report import markdown
 from tbcv.settings import Settings
 

@@ -55,6 +55,11 @@ def layer_of(module: str) -> int | None:
     return LAYERS[room] if room not in {"", "__main__"} else None
 
 
+def package_of(module: str) -> str:
+    """Return the package that a module stands in, or that it is."""
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
 def test_every_room_has_a_layer() -> None:
     """Nothing stands outside of the plan of the house."""
     rooms = {name.split(".")[1] for name in MODULES if "." in name} - {"__main__"}
@@ -78,6 +83,21 @@ def test_no_circles() -> None:
     for package in [name for name, path in MODULES.items() if path.name == "__init__.py"]:
         # A package without imports of its own takes no part in a circle.
         assert package not in graph[package]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_no_circles_between_packages() -> None:
+    """No package imports itself by way of others, so that each can be read without those above it."""
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        package = package_of(module)
+        graph.setdefault(package, set()).update(package_of(one) for one, _ in imports_of(module))
+    for package, imported in graph.items():
+        # What stands beside a package is there for all of it.
+        imported -= {one for one in imported if f"{package}.".startswith(f"{one}.")}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -27,7 +27,7 @@ from tbcv.cli.options import (
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import AdoptionError, DatabaseUnavailableError, MigrationError
-from tbcv.gate.compatibility import additive_marks
+from tbcv.gate.releases.compatibility import additive_marks
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.create import Creation, create_revision, merge_heads
 from tbcv.migrate.drift import find_difference

@@ -14,14 +14,14 @@ import anyio
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect, Finding
-from tbcv.gate.base import Base, opened_base
-from tbcv.gate.compatibility import Compatibility, combined_order
+from tbcv.gate.change.base import Base, opened_base
+from tbcv.gate.change.files import RevisionFiles, in_order, read_files
+from tbcv.gate.change.history import check_history, check_lines, check_released
 from tbcv.gate.drift import Drift, ModelSource, check_drift
-from tbcv.gate.files import RevisionFiles, in_order, read_files
-from tbcv.gate.history import check_history, check_lines, check_released
-from tbcv.gate.mapped import MappedClasses, Models
-from tbcv.gate.rehearsal import Rehearsal
-from tbcv.gate.templates import Templates
+from tbcv.gate.rehearsals.rehearsal import Rehearsal
+from tbcv.gate.releases.compatibility import Compatibility, combined_order
+from tbcv.gate.releases.mapped import MappedClasses, Models
+from tbcv.gate.staging.templates import Templates
 from tbcv.gate.trial import Attempt, Outcome, together
 from tbcv.gate.verdict import Part, Verdict
 from tbcv.gate.waivers import apply_waivers

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from tbcv.engine.scratch import Dialect
 from tbcv.errors import BrokenHistoryError, UpgradeFailedError
 from tbcv.findings import Finding, Location
-from tbcv.gate.codes import found
-from tbcv.gate.files import line_of_error
-from tbcv.gate.templates import Templates
+from tbcv.gate.change.codes import found
+from tbcv.gate.change.files import line_of_error
+from tbcv.gate.staging.templates import Templates
 from tbcv.migrate.executor import run_alembic
 from tbcv.migrate.history import History
 from tbcv.migrate.ledger import ledger_path, read_ledger, short

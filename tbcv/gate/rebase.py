@@ -16,9 +16,9 @@ import anyio
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import BrokenHistoryError, RefusedError, RevisionInvalidError, UpgradeFailedError
-from tbcv.gate.base import Base, BaseKind, opened_base
-from tbcv.gate.compatibility import additive_marks
-from tbcv.gate.files import RevisionFiles, ends, read_files
+from tbcv.gate.change.base import Base, BaseKind, opened_base
+from tbcv.gate.change.files import RevisionFiles, ends, read_files
+from tbcv.gate.releases.compatibility import additive_marks
 from tbcv.migrate.draft import drafted, put_in_place
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.ledger import ledger_path, read_ledger

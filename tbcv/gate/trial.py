@@ -12,11 +12,11 @@ import anyio
 from tbcv.engine.scratch import Dialect
 from tbcv.errors import ConfigurationError, TbcvError
 from tbcv.findings import Finding
-from tbcv.gate.compatibility import Compatibility, check_compatibility
-from tbcv.gate.hazards import judge
-from tbcv.gate.mapped import MappedClasses
-from tbcv.gate.rehearsal import Rehearsal, rehearse
-from tbcv.gate.templates import Place, Templates
+from tbcv.gate.judgement.hazards import judge
+from tbcv.gate.rehearsals.rehearsal import Rehearsal, rehearse
+from tbcv.gate.releases.compatibility import Compatibility, check_compatibility
+from tbcv.gate.releases.mapped import MappedClasses
+from tbcv.gate.staging.templates import Place, Templates
 from tbcv.gate.verdict import Part
 from tbcv.migrate.history import Revision
 

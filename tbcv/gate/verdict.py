@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tbcv.engine.scratch import Dialect
 from tbcv.findings import Finding, Severity
-from tbcv.gate.base import Base
-from tbcv.gate.compatibility import Compatibility
+from tbcv.gate.change.base import Base
 from tbcv.gate.drift import Drift
-from tbcv.gate.rehearsal import Rehearsal
+from tbcv.gate.rehearsals.rehearsal import Rehearsal
+from tbcv.gate.releases.compatibility import Compatibility
 from tbcv.gate.waivers import Waived
 from tbcv.migrate.history import Revision
 

@@ -15,8 +15,8 @@ from datetime import date
 from pathlib import Path
 
 from tbcv.findings import Finding, Severity
-from tbcv.gate.codes import found
-from tbcv.gate.hazards import HAZARDS
+from tbcv.gate.change.codes import found
+from tbcv.gate.judgement.hazards import HAZARDS
 from tbcv.migrate.history import Revision
 
 _BOTH = frozenset({"sqlite", "postgresql"})

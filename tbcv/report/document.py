@@ -12,7 +12,7 @@ from tbcv.errors import TbcvError, UpgradeFailedError
 from tbcv.findings import Finding
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.rebase import Rebased
-from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.rehearsals.rehearsal import StepRehearsal
 from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
 from tbcv.migrate.backup import Backup

@@ -21,8 +21,8 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.schema import DefaultClause
 
 from tbcv.engine.url import Parameter
-from tbcv.gate.codes import Code
-from tbcv.gate.hazard import Hazard
+from tbcv.gate.change.codes import Code
+from tbcv.gate.judgement.hazard import Hazard
 from tbcv.settings import Settings, environment_name
 
 _DIALECTS = {
@@ -39,7 +39,7 @@ _KINDS: Mapping[type, str] = {
 }
 _ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _HAZARDS_HEADING = """\
-<!-- Written by `make docs` from tbcv/gate/table.py. Do not edit. -->
+<!-- Written by `make docs` from tbcv/gate/judgement/table.py. Do not edit. -->
 # Hazards
 
 What `tbcv migrate check` observes when it runs a new revision on a scratch database that is filled with rows, why that

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tbcv.findings import Effect, Severity
-from tbcv.gate.codes import CODES
-from tbcv.gate.hazards import HAZARDS
+from tbcv.gate.change.codes import CODES
+from tbcv.gate.judgement.hazards import HAZARDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 
 from tbcv.findings import Finding, Location
 from tbcv.gate.observers.observed import Run, Statement
-from tbcv.gate.rehearsal import Rehearsal, StepRehearsal
+from tbcv.gate.rehearsals.rehearsal import Rehearsal, StepRehearsal
 from tbcv.gate.verdict import Verdict
 from tbcv.migrate.history import Revision
 from tbcv.migrate.snapshot import Difference

@@ -13,7 +13,7 @@ from rich.text import Text
 from tbcv.findings import Finding, Severity
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rebase import Rebased
-from tbcv.gate.rehearsal import StepRehearsal
+from tbcv.gate.rehearsals.rehearsal import StepRehearsal
 from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
 

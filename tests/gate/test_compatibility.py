@@ -10,8 +10,8 @@ import pytest
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect
-from tbcv.gate.blame import locate
-from tbcv.gate.compatibility import (
+from tbcv.gate.releases.blame import locate
+from tbcv.gate.releases.compatibility import (
     Compatibility,
     RevisionVerdict,
     Verdict,

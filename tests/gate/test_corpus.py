@@ -10,8 +10,8 @@ import pytest
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.findings import Effect
-from tbcv.gate.hazards import judge
-from tbcv.gate.rehearsal import rehearse
+from tbcv.gate.judgement.hazards import judge
+from tbcv.gate.rehearsals.rehearsal import rehearse
 from tbcv.migrate.history import read_history
 from tbcv.settings import Settings
 from tests.conftest import ENGINES

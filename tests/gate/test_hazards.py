@@ -9,8 +9,8 @@ import pytest
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.findings import Finding, Severity
-from tbcv.gate.hazards import HAZARDS, judge
-from tbcv.gate.rehearsal import rehearse
+from tbcv.gate.judgement.hazards import HAZARDS, judge
+from tbcv.gate.rehearsals.rehearsal import rehearse
 from tbcv.migrate.history import read_history
 from tbcv.settings import Settings
 from tests.conftest import ENGINES

@@ -8,8 +8,8 @@ import pytest
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.errors import ConfigurationError
-from tbcv.gate.compatibility import Compatibility, Verdict, check_compatibility
-from tbcv.gate.mapped import MappedClasses, Models
+from tbcv.gate.releases.compatibility import Compatibility, Verdict, check_compatibility
+from tbcv.gate.releases.mapped import MappedClasses, Models
 from tbcv.migrate.history import read_history
 from tbcv.migrate.location import AlembicEnvironment, own_environment
 from tbcv.settings import Settings

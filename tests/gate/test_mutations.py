@@ -25,9 +25,9 @@ from sqlalchemy.schema import DefaultClause
 
 from tbcv.core.database import Base
 from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.gate.change.files import read_files
 from tbcv.gate.drift import ModelSource, check_drift
-from tbcv.gate.files import read_files
-from tbcv.gate.templates import Templates
+from tbcv.gate.staging.templates import Templates
 from tbcv.migrate.history import History
 from tbcv.migrate.location import own_environment
 from tests.conftest import ENGINES

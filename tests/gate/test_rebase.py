@@ -8,9 +8,9 @@ import pytest
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import RefusedError, RevisionInvalidError
-from tbcv.gate.base import opened_base
-from tbcv.gate.files import read_files
-from tbcv.gate.history import check_history, check_lines, check_released
+from tbcv.gate.change.base import opened_base
+from tbcv.gate.change.files import read_files
+from tbcv.gate.change.history import check_history, check_lines, check_released
 from tbcv.gate.rebase import rebase, reparented
 from tests.gate.repository import Repository
 

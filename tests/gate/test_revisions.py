@@ -9,9 +9,9 @@ import pytest
 
 from tbcv.errors import ConfigurationError
 from tbcv.findings import Severity
-from tbcv.gate.base import Base, BaseKind, opened_base
-from tbcv.gate.files import read_files
-from tbcv.gate.history import check_history, check_lines, check_released
+from tbcv.gate.change.base import Base, BaseKind, opened_base
+from tbcv.gate.change.files import read_files
+from tbcv.gate.change.history import check_history, check_lines, check_released
 from tests.gate.repository import Repository, line_of
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
-from tbcv.gate.contents import Contents, read_contents
-from tbcv.gate.seed import seed
+from tbcv.gate.rehearsals.contents import Contents, read_contents
+from tbcv.gate.seeding.seed import seed
 from tbcv.settings import Settings
 from tests.conftest import ENGINES
 

@@ -9,8 +9,8 @@ import pytest
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import ConfigurationError, UpgradeFailedError
-from tbcv.gate.hazards import judge
-from tbcv.gate.rehearsal import Rehearsal, rehearse
+from tbcv.gate.judgement.hazards import judge
+from tbcv.gate.rehearsals.rehearsal import Rehearsal, rehearse
 from tbcv.migrate.history import read_history
 from tbcv.migrate.location import own_environment
 from tbcv.settings import Settings

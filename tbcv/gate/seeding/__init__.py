@@ -1,1 +1,1 @@
-"""What `tbcv.gate.seed` builds on: the tables to be filled, and the values to fill them with."""
+"""Fills a scratch database: the tables to be filled, and the values to fill them with."""

@@ -17,9 +17,9 @@ import jsonschema
 import pytest
 
 from tbcv.findings import Effect, Evidence, Finding, Location, Severity
-from tbcv.gate.base import Base, BaseKind
-from tbcv.gate.codes import CODES
-from tbcv.gate.hazards import HAZARDS
+from tbcv.gate.change.base import Base, BaseKind
+from tbcv.gate.change.codes import CODES
+from tbcv.gate.judgement.hazards import HAZARDS
 from tbcv.gate.verdict import Part, Verdict
 from tbcv.gate.waivers import Waived, Waiver
 from tbcv.migrate.history import Revision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tbcv.findings import Effect, Severity
-from tbcv.gate.hazard import Hazard
+from tbcv.gate.judgement.hazard import Hazard
 
 _READS, _WRITES = Effect.BLOCKS_READS, Effect.BLOCKS_WRITES
 _SCAN, _REWRITE = Effect.FULL_SCAN_UNDER_LOCK, Effect.REWRITES_TABLE

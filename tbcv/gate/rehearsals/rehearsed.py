@@ -8,12 +8,12 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect
 from tbcv.errors import TbcvError
 from tbcv.findings import Location
-from tbcv.gate.contents import RowsLost
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.watcher import sqlstate
-from tbcv.gate.seed import Seeded
-from tbcv.gate.upkeep import Upkeep
+from tbcv.gate.rehearsals.contents import RowsLost
+from tbcv.gate.rehearsals.upkeep import Upkeep
+from tbcv.gate.seeding.seed import Seeded
 from tbcv.migrate.history import Revision
 from tbcv.migrate.snapshot import Difference
 

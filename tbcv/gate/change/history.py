@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tbcv.errors import BrokenHistoryError
 from tbcv.findings import Finding
-from tbcv.gate.base import Base, Released
-from tbcv.gate.codes import found
-from tbcv.gate.files import RevisionFiles, ancestors, by_name, ends, first_difference, line_of, meaning, needs
-from tbcv.gate.touches import Touch, touches
+from tbcv.gate.change.base import Base, Released
+from tbcv.gate.change.codes import found
+from tbcv.gate.change.files import RevisionFiles, ancestors, by_name, ends, first_difference, line_of, meaning, needs
+from tbcv.gate.change.touches import Touch, touches
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.ledger import check_ledger, ledger_path

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from tbcv.gate.clashes import Clash, find_clashes
-from tbcv.gate.passage import Side, Stretch, on
-from tbcv.gate.rows import mentions
-from tbcv.gate.shape import Key, Relation, Shape
-from tbcv.gate.traffic import Answers, Traffic, accepts_another, converse, play
+from tbcv.gate.releases.clashes import Clash, find_clashes
+from tbcv.gate.releases.passage import Side, Stretch, on
+from tbcv.gate.releases.rows import mentions
+from tbcv.gate.releases.shape import Key, Relation, Shape
+from tbcv.gate.releases.traffic import Answers, Traffic, accepts_another, converse, play
 from tbcv.migrate.snapshot import compare
 
 # What a changed function or type means for a table, its name does not tell.

@@ -1,4 +1,4 @@
-"""The codes of what the gate finds in files, in one readable table; those of rehearsals are in `tbcv.gate.hazards`."""
+"""The codes of what the gate finds in files, in one table; those of rehearsals are in `tbcv.gate.judgement`."""
 
 from __future__ import annotations
 

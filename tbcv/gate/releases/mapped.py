@@ -22,8 +22,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError
-from tbcv.gate.clashes import Clash
-from tbcv.gate.passage import Stretch
+from tbcv.gate.releases.clashes import Clash
+from tbcv.gate.releases.passage import Stretch
 
 _PROGRAM = Path(__file__).with_name("mapped_traffic.py")
 _SECONDS = 120.0

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tbcv.findings import Effect, Evidence, Location
-from tbcv.gate.contents import RowsLost
+from tbcv.gate.judgement.sightings import Sighting
 from tbcv.gate.observers.observed import Run, Statement
-from tbcv.gate.rehearsed import Failure, StepRehearsal
-from tbcv.gate.sightings import Sighting
-from tbcv.gate.upkeep import Privileges
+from tbcv.gate.rehearsals.contents import RowsLost
+from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
+from tbcv.gate.rehearsals.upkeep import Privileges
 from tbcv.migrate.syntax import parse_source
 
 _DATA_CODES = {"22001", "22003", "22P02", "22007", "22008"}

@@ -14,12 +14,12 @@ from typing import get_args
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.findings import Effect, Evidence, Finding, Severity
-from tbcv.gate.blame import locate
-from tbcv.gate.clashes import Clash
-from tbcv.gate.mapped import MappedClasses
-from tbcv.gate.passage import Passage, Stretch
-from tbcv.gate.reflected import reflected_clashes
-from tbcv.gate.templates import Place
+from tbcv.gate.releases.blame import locate
+from tbcv.gate.releases.clashes import Clash
+from tbcv.gate.releases.mapped import MappedClasses
+from tbcv.gate.releases.passage import Passage, Stretch
+from tbcv.gate.releases.reflected import reflected_clashes
+from tbcv.gate.staging.templates import Place
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.location import AlembicEnvironment
 

@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
-from tbcv.gate.attempts import Objection
-from tbcv.gate.interruption import failure_again
-from tbcv.gate.passage import on
-from tbcv.gate.rehearsed import Failure, StepRehearsal
-from tbcv.gate.shape import read_shape
-from tbcv.gate.stage import Stage
-from tbcv.gate.traffic import Answers, Step, Traffic, converse, play, put
+from tbcv.gate.rehearsals.interruption import failure_again
+from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
+from tbcv.gate.releases.attempts import Objection
+from tbcv.gate.releases.passage import on
+from tbcv.gate.releases.shape import read_shape
+from tbcv.gate.releases.traffic import Answers, Step, Traffic, converse, play, put
+from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.snapshot import Difference
 
 _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)

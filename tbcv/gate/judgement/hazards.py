@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tbcv.findings import Effect, Finding, Severity
-from tbcv.gate.hazard import Hazard
-from tbcv.gate.outcomes import sightings_of_outcome
-from tbcv.gate.rehearsed import Rehearsal, StepRehearsal
-from tbcv.gate.sightings import Sighting, sightings_of_locks, sightings_of_rebuilds
-from tbcv.gate.table import HAZARDS
+from tbcv.gate.judgement.hazard import Hazard
+from tbcv.gate.judgement.outcomes import sightings_of_outcome
+from tbcv.gate.judgement.sightings import Sighting, sightings_of_locks, sightings_of_rebuilds
+from tbcv.gate.judgement.table import HAZARDS
+from tbcv.gate.rehearsals.rehearsed import Rehearsal, StepRehearsal
 
 __all__ = ["HAZARDS", "Hazard", "judge"]
 

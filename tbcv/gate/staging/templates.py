@@ -15,9 +15,9 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import TbcvError, UpgradeFailedError
-from tbcv.gate.files import ancestors, in_order, line_of_error
-from tbcv.gate.kept import KeptDatabases
-from tbcv.gate.stage import Stage
+from tbcv.gate.change.files import ancestors, in_order, line_of_error
+from tbcv.gate.staging.kept import KeptDatabases
+from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.history import Revision
 from tbcv.migrate.location import AlembicEnvironment
 

@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from tbcv.errors import BrokenHistoryError, ConfigurationError
-from tbcv.gate.files import RevisionFiles, ancestors, in_order, read_files
-from tbcv.gate.repository import Repository, find_repository
+from tbcv.gate.change.files import RevisionFiles, ancestors, in_order, read_files
+from tbcv.gate.change.repository import Repository, find_repository
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import Revision
 from tbcv.migrate.ledger import ledger_path, parse_ledger

@@ -13,8 +13,8 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.findings import Location
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
-from tbcv.gate.rehearsed import Failure, Setback, StepRehearsal, failure_of
-from tbcv.gate.stage import Stage
+from tbcv.gate.rehearsals.rehearsed import Failure, Setback, StepRehearsal, failure_of
+from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.history import Revision
 
 # Of a loop in batches, the first of its turns tells as much as all of them.

@@ -20,19 +20,19 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError, UpgradeFailedError
-from tbcv.gate.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
-from tbcv.gate.interruption import failure_again, is_in_parts, try_again
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
 from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher
-from tbcv.gate.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
-from tbcv.gate.seed import Seeded, seed
-from tbcv.gate.stage import Stage
-from tbcv.gate.strays import failure_on_strays
-from tbcv.gate.templates import Place
-from tbcv.gate.upkeep import Upkeep, read_upkeep
+from tbcv.gate.rehearsals.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
+from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_again
+from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
+from tbcv.gate.rehearsals.strays import failure_on_strays
+from tbcv.gate.rehearsals.upkeep import Upkeep, read_upkeep
+from tbcv.gate.seeding.seed import Seeded, seed
+from tbcv.gate.staging.stage import Stage
+from tbcv.gate.staging.templates import Place
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.integrity import dangling_references
 from tbcv.migrate.location import AlembicEnvironment

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tbcv.findings import Location
-from tbcv.gate.rows import mentions
+from tbcv.gate.releases.rows import mentions
 from tbcv.migrate.syntax import parse_source
 
 _CHANGES = re.compile(r"^(add|alter|create|drop|rename)_|\b(ALTER|DROP|RENAME|CREATE)\b")

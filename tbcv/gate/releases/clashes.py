@@ -13,10 +13,10 @@ from datetime import datetime, time
 from decimal import Decimal
 from numbers import Number
 
-from tbcv.gate.attempts import Answer, Objection
-from tbcv.gate.rows import mentions
-from tbcv.gate.shape import Key, Reference, Relation, Shape
-from tbcv.gate.traffic import Answers, Step
+from tbcv.gate.releases.attempts import Answer, Objection
+from tbcv.gate.releases.rows import mentions
+from tbcv.gate.releases.shape import Key, Reference, Relation, Shape
+from tbcv.gate.releases.traffic import Answers, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tbcv.errors import BrokenHistoryError
 from tbcv.findings import Finding
-from tbcv.gate.codes import found
+from tbcv.gate.change.codes import found
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import Revision, parse_revision, revision_files
 from tbcv.migrate.location import AlembicEnvironment

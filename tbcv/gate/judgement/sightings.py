@@ -14,7 +14,7 @@ from itertools import groupby
 
 from tbcv.findings import Effect, Evidence, Location
 from tbcv.gate.observers.observed import HeldLock, Run, Statement, Work
-from tbcv.gate.rehearsed import StepRehearsal
+from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 
 _SHARE = 0.1
 _FEW = 20

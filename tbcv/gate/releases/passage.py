@@ -18,10 +18,10 @@ from tbcv.engine.engines import connected, migration_engine, own
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import UpgradeFailedError
-from tbcv.gate.shape import Shape, read_shape
-from tbcv.gate.stage import Stage
-from tbcv.gate.templates import Place, advance
-from tbcv.gate.traffic import plant
+from tbcv.gate.releases.shape import Shape, read_shape
+from tbcv.gate.releases.traffic import plant
+from tbcv.gate.staging.stage import Stage
+from tbcv.gate.staging.templates import Place, advance
 from tbcv.migrate.history import History, Revision, read_history
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.snapshot import Snapshot, take_snapshot

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tbcv.gate.shape import Column
+from tbcv.gate.releases.shape import Column
 
 _INTEGERS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from tbcv.gate.attempts import Answer, attempt
-from tbcv.gate.rows import Ground, Row, find_row, mentioning, required
-from tbcv.gate.shape import Column, Key, Reference, Relation, Shape
-from tbcv.gate.values import declared, extremes
+from tbcv.gate.releases.attempts import Answer, attempt
+from tbcv.gate.releases.rows import Ground, Row, find_row, mentioning, required
+from tbcv.gate.releases.shape import Column, Key, Reference, Relation, Shape
+from tbcv.gate.releases.values import declared, extremes
 
 _SEEDS = (1, 2)
 _MAIN, _SPARE = 3, 4

@@ -9,9 +9,9 @@ from itertools import islice, product
 
 from sqlalchemy import Connection
 
-from tbcv.gate.attempts import Answer, Objection, attempt
-from tbcv.gate.shape import Column, Key, Reference, Relation
-from tbcv.gate.values import candidates, quoted
+from tbcv.gate.releases.attempts import Answer, Objection, attempt
+from tbcv.gate.releases.shape import Column, Key, Reference, Relation
+from tbcv.gate.releases.values import candidates, quoted
 
 _MOST_ATTEMPTS = 150
 

@@ -1,0 +1,1 @@
+"""What was changed, read from files and git: nothing of it is executed."""

@@ -1,0 +1,1 @@
+"""Check 6: from facts to hazards, the one place with opinions."""

@@ -1,0 +1,1 @@
+"""Check 5: what one release executes, on the schema of another."""

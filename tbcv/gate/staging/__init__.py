@@ -1,0 +1,1 @@
+"""Scratch databases at a revision, and the running of single revisions on them."""
