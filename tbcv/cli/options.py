@@ -24,9 +24,9 @@ from tbcv.engine.scratch import Dialect
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, ConfirmationRequiredError
 from tbcv.gate.drift import ModelSource
-from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.journal import OTHER_JOURNAL, OWN_JOURNAL
 from tbcv.migrate.location import AlembicEnvironment, expanded_url, own_environment, read_environment, written_url
+from tbcv.migrate.patience import DdlPolicy
 from tbcv.migrate.plan import AppliedStep
 from tbcv.migrate.protection import Protection
 from tbcv.migrate.runner import MigrationRunner

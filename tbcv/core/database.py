@@ -34,9 +34,9 @@ from tbcv.engine.sqlite import BEGIN_OPTION
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import DatabaseBehindError
 from tbcv.migrate.backup.model import RESTORE
-from tbcv.migrate.guard import DdlPolicy
 from tbcv.migrate.journal import OWN_JOURNAL
 from tbcv.migrate.location import own_environment
+from tbcv.migrate.patience import DdlPolicy
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
 from tbcv.migrate.protection import Protection
 from tbcv.migrate.runner import MigrationRunner

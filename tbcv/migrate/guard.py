@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -19,12 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tbcv.engine.scripts import is_script
-from tbcv.errors import LockLostError, RefusedError
+from tbcv.errors import RefusedError
+from tbcv.migrate.autocommit import commit_singly, is_autocommit
 from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.lock import WORK_KEY, HeldLock
+from tbcv.migrate.patience import DdlPolicy
 from tbcv.migrate.repeatable import repeatable
 
-_PASSING = {"55P03": "a lock timeout", "40P01": "a deadlock", "40001": "a serialization failure"}
 # A server that does not look whether its client is still there works on for a dead one, and its locks stay.
 _OPENING = (
     "SELECT set_config('lock_timeout', '{milliseconds}ms', true), pg_backend_pid(), "
@@ -37,25 +37,6 @@ _ONLY_LOOKS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DdlPolicy:
-    """How patient a migration is with other sessions of the server.
-
-    Attributes:
-        lock_timeout_seconds: How long one statement may wait for a lock.
-        attempts: How often a revision is tried whose statement waited longer.
-    """
-
-    lock_timeout_seconds: float = 1.0
-    attempts: int = 20
-
-
-def passing(error: BaseException | None) -> str:
-    """Return what a failure was if trying again may help, else nothing."""
-    code = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-    return _PASSING.get(code or "", "")
-
-
 def guard(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy) -> None:
     """Guard all statements of a PostgreSQL engine that migrates.
 
@@ -65,10 +46,11 @@ def guard(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy) -> None:
         policy: How long a statement may wait.
     """
     opening = _OPENING.format(milliseconds=int(policy.lock_timeout_seconds * 1000))
+    commit_singly(engine, held, policy, opening)
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        if not _is_autocommit(connection):
+        if not is_autocommit(connection):
             # LOCAL to the transaction: a pooler may give the session to somebody else after it.
             held.migrator = connection.exec_driver_sql(opening).one()[1]
 
@@ -81,14 +63,14 @@ def guard(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy) -> None:
         _context: ExecutionContext | None,
         _many: bool,
     ) -> tuple[str, Any]:
-        _require(held)
-        return (repeatable(connection, statement) if _is_autocommit(connection) else statement), parameters
+        held.require()
+        return (repeatable(connection, statement) if is_autocommit(connection) else statement), parameters
 
     @event.listens_for(engine.sync_engine, "commit")
     def _commit(connection: Connection) -> None:
         if held.lost:
             _roll_back(connection)
-        _require(held)
+        held.require()
 
 
 @contextmanager
@@ -107,11 +89,11 @@ def whole_steps(connection: Connection) -> Iterator[None]:
 
     def statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         # A script may begin by looking.
-        if not _is_autocommit(connection) and (is_script(statement) or not _ONLY_LOOKS.match(statement)):
+        if not is_autocommit(connection) and (is_script(statement) or not _ONLY_LOOKS.match(statement)):
             changes.append(statement)
 
     def commit(connection: Connection) -> None:
-        if changes and not _is_autocommit(connection) and not any(VERSION_TABLE in one for one in changes):
+        if changes and not is_autocommit(connection) and not any(VERSION_TABLE in one for one in changes):
             _roll_back(connection)
             raise RefusedError(
                 "statements before an autocommit block would be committed without their revision",
@@ -132,15 +114,3 @@ def _roll_back(connection: Connection) -> None:
     """Roll back instead of committing: SQLAlchemy takes a commit that raises for the end of the transaction."""
     with suppress(DBAPIError):
         connection.connection.rollback()
-
-
-def _is_autocommit(connection: Connection) -> bool:
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-
-
-def _require(held: HeldLock) -> None:
-    if held.lost:
-        raise LockLostError(
-            "the connection that holds the migration lock was closed by the server",
-            hint="what was in progress was rolled back; run it again",
-        )

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tbcv.engine.engines import connected, migration_engine
 from tbcv.engine.url import DatabaseURL
 from tbcv.engine.waiting import settled
-from tbcv.errors import LockTimeoutError
+from tbcv.errors import LockLostError, LockTimeoutError
 
 LOCK_KEY = 0x7462_6376_6D69_6772
 """The advisory lock of migrations: 'tbcvmigr' in ASCII. PostgreSQL keeps advisory locks per database."""
@@ -69,6 +69,23 @@ class HeldLock:
         self.lost = False
         self.migrator: int | None = None
         self.blockers = ""
+
+    @property
+    def in_the_way(self) -> str:
+        """Who the migration had to wait for, in words."""
+        return self.blockers or "another session"
+
+    def require(self) -> None:
+        """Check that nobody else can have begun to migrate.
+
+        Raises:
+            LockLostError: The connection that holds the lock has died.
+        """
+        if self.lost:
+            raise LockLostError(
+                "the connection that holds the migration lock was closed by the server",
+                hint="what was in progress was rolled back; run it again",
+            )
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from tbcv.migrate.attempt import Attempt
 from tbcv.migrate.backup.model import RESTORE, Backup
 from tbcv.migrate.executor import StepClock, alembic_alone, render, require_importable
 from tbcv.migrate.fresh import create_at_head
-from tbcv.migrate.guard import DdlPolicy, guard
+from tbcv.migrate.guard import guard
 from tbcv.migrate.history import History, read_history
 from tbcv.migrate.journal import Entry, Journal, has_table, make_table, read_entries
 from tbcv.migrate.ledger import contradictions, proven_head
@@ -36,6 +36,7 @@ from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.lock import HeldLock, migration_lock
 from tbcv.migrate.managed import Managed
 from tbcv.migrate.marks import MarkKeeper, marks_of, remove_marks
+from tbcv.migrate.patience import DdlPolicy, pause
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
 from tbcv.migrate.preview import (
     copy_address,
@@ -46,7 +47,6 @@ from tbcv.migrate.preview import (
     stamp_script,
 )
 from tbcv.migrate.recorder import Recorder, Trace
-from tbcv.migrate.retry import pause
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import (
     ID_LENGTH,

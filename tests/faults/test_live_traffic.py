@@ -19,6 +19,8 @@ pytestmark = pytest.mark.postgresql
 
 TABLE = "op.execute('CREATE TABLE events (id bigserial PRIMARY KEY, body text)')"
 COLUMN = "op.add_column('events', sa.Column('kind', sa.String(20)))"
+OTHER = "op.execute('CREATE TABLE others (id bigserial PRIMARY KEY)')"
+COMMITS = "DO $$ BEGIN FOR n IN 1..3 LOOP INSERT INTO events (body) VALUES ('x'); COMMIT; END LOOP; END $$"
 SECRET = "SELECT count(*), 'a secret' FROM events"
 
 
@@ -56,6 +58,57 @@ def test_a_blocker_that_stays(on_postgresql: Synthetic, figures: Figures) -> Non
     figures.note(
         "writers while a migration gives up", f"longest stall {stalls.longest:.2f} s over {stalls.beats} writes"
     )
+
+
+def test_an_autocommit_block_behind_an_idle_transaction(on_postgresql: Synthetic, figures: Figures) -> None:
+    """A statement of an autocommit block waits a second at a time as well; those before it are not done again."""
+    on_postgresql.write("a1", TABLE)
+    on_postgresql.run("upgrade")
+    on_postgresql.write("a2", f"with op.get_context().autocommit_block():\n    {OTHER}\n    {COLUMN}")
+    done, stalls = asyncio.run(_under_load(on_postgresql, lambda release: _after(5, release)))
+    assert done.code == 0, done
+    assert on_postgresql.recorded == ["a2"]
+    assert stalls.longest < 3
+    said = "a statement of an autocommit block was rolled back after a lock timeout, held by server process "
+    warnings = [line for line in done.err.splitlines() if said in line]
+    assert warnings
+    assert "(reporting, 127.0.0.1, idle in transaction) for " in warnings[-1]
+    figures.note(
+        "writers while an autocommit block waits 5 s for a lock",
+        f"longest stall {stalls.longest:.2f} s over {stalls.beats} writes; {len(warnings)} retries",
+    )
+
+
+def test_a_blocker_of_an_autocommit_block_that_stays(on_postgresql: Synthetic) -> None:
+    """When it stays, the migration gives up with exit 3 and names it, and can begin again."""
+    on_postgresql.write("a1", TABLE)
+    on_postgresql.run("upgrade")
+    on_postgresql.write("a2", f"with op.get_context().autocommit_block():\n    {COLUMN}")
+    done, _ = asyncio.run(_under_load(on_postgresql, None, TBCV_DDL_LOCK_ATTEMPTS="2"))
+    assert done.code == 3, done
+    assert "a lock timeout in each of 2 attempts at a statement of its autocommit block, held by server" in done.line
+    assert "(reporting, 127.0.0.1, idle in transaction)" in done.line
+    assert on_postgresql.recorded == ["a1"]
+    on_postgresql.run("upgrade")
+    assert on_postgresql.recorded == ["a2"]
+
+
+def test_what_runs_in_no_transaction(on_postgresql: Synthetic) -> None:
+    """An autocommit block executes what PostgreSQL refuses in a transaction, also where the transaction is hidden."""
+    on_postgresql.write("a1", TABLE)
+    on_postgresql.write(
+        "a2",
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('VACUUM (ANALYZE) events')\n"
+        "    op.execute('CREATE INDEX CONCURRENTLY by_body ON events (body)')\n"
+        f"    op.execute({COMMITS!r})\n"
+        "    op.bulk_insert(sa.table('events', sa.column('body')), [{'body': 'y'}, {'body': 'z'}], multiinsert=False)\n"
+        "    op.get_bind().execute(sa.text('DELETE FROM events WHERE body = :body'), {'body': 'z'})",
+    )
+    on_postgresql.run("upgrade")
+    assert on_postgresql.recorded == ["a2"]
+    assert on_postgresql.scalar("SELECT count(*) FROM events") == 4
+    assert on_postgresql.scalar("SELECT count(*) FROM pg_index WHERE indrelid = 'events'::regclass AND indisvalid") == 2
 
 
 def test_a_quick_revision_before_a_slow_one(on_postgresql: Synthetic, tmp_path: Path, figures: Figures) -> None:

@@ -24,8 +24,9 @@ from tbcv.migrate.backup.recovery import recover, require_places
 from tbcv.migrate.backup.shelf import check_files, require_space
 from tbcv.migrate.backup.take import looking, server_tools, take_backup
 from tbcv.migrate.backup.work import Stop, in_thread
-from tbcv.migrate.guard import DdlPolicy, guard
+from tbcv.migrate.guard import guard
 from tbcv.migrate.lock import HeldLock, migration_lock
+from tbcv.migrate.patience import DdlPolicy
 
 _log = logging.getLogger(__name__)
 
