@@ -125,7 +125,16 @@ def script(plan: Plan, sql: str, database: str) -> Json:
 
 def losses(values: Iterable[Loss]) -> list[Json]:
     """Describe what a downgrade takes away."""
-    return [{"revision": one.revision, "table": one.table, "column": one.column, "rows": one.rows} for one in values]
+    return [
+        {
+            "revision": one.revision,
+            "table": one.table,
+            "column": one.column,
+            "how": one.how,
+            "rows": one.rows,
+        }
+        for one in values
+    ]
 
 
 def plan(value: Plan, lost: Losses, sql: str, database: str) -> Json:
@@ -140,6 +149,7 @@ def plan(value: Plan, lost: Losses, sql: str, database: str) -> Json:
         "target": value.target,
         "steps": steps,
         "losses_unknown": lost.unknown,
+        "losses_tried_on": lost.tried_on,
         "sql": sql,
     }
 

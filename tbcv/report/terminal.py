@@ -15,7 +15,7 @@ from tbcv.migrate.backup import Backup, Restored
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
 from tbcv.migrate.journal import Entry
-from tbcv.migrate.losses import Loss, Losses
+from tbcv.migrate.losses import How, Loss, Losses
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan
 from tbcv.migrate.snapshot import Difference
 from tbcv.migrate.status import State, Status
@@ -121,16 +121,23 @@ def losses(values: Losses, steps: Sequence[Revision], target: str) -> Renderable
 
 
 def _losses(values: Losses) -> Iterator[RenderableType]:
-    if values.found:
-        yield _lost(values.found)
+    dropped = [one for one in values.found if one.how is How.DROPPED]
+    if dropped:
+        yield _dropped(dropped)
     if values.unknown:
-        more = "what else it drops" if values.found else "what it drops"
+        more = "what else it takes away" if values.found else "what it takes away"
         yield Text(f"It could not be found out {more}: {values.unknown}", style="red")
-    elif not values.found:
+    elif not dropped:
         yield Text("It drops no table and no column.", style="green")
+    # Some condition decides which, and whether what is overwritten was what a former step put there.
+    for how, verb in ((How.DELETED, "delete rows of"), (How.CHANGED, "overwrite values in")):
+        if tables := dict.fromkeys(one.table for one in values.found if one.how is how):
+            yield Text(f"It may {verb} {', '.join(tables)}.")
+    if values.tried_on:
+        yield Text(f"It was tried on {values.tried_on} only: there is no PostgreSQL to try it on.", style="red")
 
 
-def _lost(values: Sequence[Loss]) -> Table:
+def _dropped(values: Sequence[Loss]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for title in ("lost for good", "name", "by"):
         table.add_column(title, no_wrap=True)

@@ -10,7 +10,7 @@ import asyncio
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -155,10 +155,21 @@ async def _started(
     try:
         yield process
     finally:
-        if process.returncode is None:
-            with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
                 process.kill()
                 await process.wait()
+            await _let_go(process)
+
+
+async def _let_go(process: Process) -> None:
+    """Wait for the pipes of a program that has ended: an event loop that is closed before them complains later."""
+    if process.stdin is not None:
+        process.stdin.close()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            await process.stdin.wait_closed()
+    if process.stdout is not None:
+        await process.stdout.read()
 
 
 def _require_success(name: str, process: Process, errors: IO[bytes]) -> None:

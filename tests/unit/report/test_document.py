@@ -83,8 +83,8 @@ def test_runs() -> None:
         "sql": "SELECT 1;",
     }
     assert document.losses([Loss("things", None, 3, "b2"), Loss("others", "note", 0, "b2")]) == [
-        {"revision": "b2", "table": "things", "column": None, "rows": 3},
-        {"revision": "b2", "table": "others", "column": "note", "rows": 0},
+        {"revision": "b2", "table": "things", "column": None, "how": "dropped", "rows": 3},
+        {"revision": "b2", "table": "others", "column": "note", "how": "dropped", "rows": 0},
     ]
 
 

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from tbcv.findings import Finding, Location, Severity
 from tbcv.migrate.create import Creation
 from tbcv.migrate.history import History, Revision
-from tbcv.migrate.losses import Loss, Losses
+from tbcv.migrate.losses import How, Loss, Losses
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome
 from tbcv.migrate.status import Status, empty_status, place
 from tbcv.report import terminal
@@ -104,7 +104,23 @@ def test_losses() -> None:
     assert [line.split() for line in lines[2:]] == [["table", "things", "b2", "12"], ["column", "[x].note", "b2", "3"]]
     assert shown(terminal.losses(Losses(), [SECOND], "-1"))[1:] == ["It drops no table and no column."]
     unknown = shown(terminal.losses(Losses(unknown="on an empty database it fails"), [SECOND], "-1"))
-    assert unknown[1:] == ["It could not be found out what it drops: on an empty database it fails"]
+    assert unknown[1:] == ["It could not be found out what it takes away: on an empty database it fails"]
+
+
+def test_losses_of_what_stays() -> None:
+    """Of tables that stay, it is told in a line which may lose rows or values."""
+    found = (
+        Loss("things", None, 12, "b2", How.DELETED),
+        Loss("things", "note", 3, "b2", How.CHANGED),
+        Loss("things", "name", 3, "b2", How.CHANGED),
+        Loss("others", "name", 1, "b2", How.CHANGED),
+    )
+    assert shown(terminal.losses(Losses(found, tried_on="sqlite"), [SECOND], "-1"))[1:] == [
+        "It drops no table and no column.",
+        "It may delete rows of things.",
+        "It may overwrite values in things, others.",
+        "It was tried on sqlite only: there is no PostgreSQL to try it on.",
+    ]
 
 
 def test_creation_and_changes() -> None:
