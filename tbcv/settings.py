@@ -80,7 +80,10 @@ class Settings(BaseSettings):
         "`./backups`.",
     )
     backup_keep: int = Field(
-        default=5, ge=0, description="How many backups of a database are kept; older ones are removed. 0 keeps all."
+        default=5,
+        ge=0,
+        description="How many backups of a database are kept of those that runs took, and as many of those that were "
+        "asked for; older ones are removed. 0 keeps all.",
     )
     scratch_database_url: SecretStr | None = Field(
         default=None,

@@ -8,7 +8,7 @@ from tbcv.cli.loop import await_result
 from tbcv.cli.options import Target, announce, confirm, json_option, progress, show, show_document, target_options
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import BackupError
-from tbcv.migrate.backup import Backup, Restored, list_backups, restore_backup, take_backup
+from tbcv.migrate.backup import ASKED_FOR, Backup, Restored, list_backups, restore_backup, take_backup
 from tbcv.migrate.plan import Direction
 from tbcv.migrate.protection import backup_directory
 from tbcv.report import document, terminal
@@ -65,7 +65,7 @@ async def _take(target: Target) -> Backup:
     async with ScratchDatabases(settings) as scratch:
         directory = backup_directory(target.address, settings)
         taken = await take_backup(
-            target.address, directory, reason="asked for", scratch=scratch, keep=settings.backup_keep
+            target.address, directory, reason=ASKED_FOR, scratch=scratch, keep=settings.backup_keep
         )
     if taken is None:
         raise BackupError(f"{target.address.redacted} is empty: there is nothing to back up")

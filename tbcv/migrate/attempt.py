@@ -71,6 +71,8 @@ class Attempt:
             except Exception as error:  # a revision may raise anything
                 raise self._failed(work, clock, await self._read_back(connection), error) from error
             except asyncio.CancelledError:
+                if not self.cautious:
+                    raise
                 with anyio.CancelScope(shield=True):
                     await self._log_interruption(connection)
                 raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,10 +83,14 @@ class History:
         """
         if len(self.heads) > 1:
             raise MultipleHeadsError(
-                f"the history has {len(self.heads)} heads: {', '.join(self.heads)}",
+                f"the history has {len(self.heads)} heads: {self.located(self.heads)}",
                 hint="join them with `tbcv migrate merge`, or name one",
             )
         return self.heads[0] if self.heads else BASE
+
+    def located(self, ids: Iterable[str]) -> str:
+        """Name revisions together with their files, sorted: ``003 (003_orders.py), 004 (004_prices.py)``."""
+        return ", ".join(f"{one} ({self.revisions[one].path.name})" for one in sorted(ids))
 
     def ordered(self) -> tuple[Revision, ...]:
         """Return all revisions from base to heads, parents before children."""
@@ -248,7 +252,7 @@ def read_history(environment: AlembicEnvironment) -> History:
             _ = history.heads, history.ordered()
         except CycleDetected as error:
             raise BrokenHistoryError(
-                f"the revisions form a circle: {', '.join(sorted(error.revisions))}",
+                f"the revisions form a circle: {history.located(error.revisions)}",
                 hint="correct a down_revision or depends_on of them",
             ) from None
         except (RevisionError, Warning) as error:
@@ -375,7 +379,7 @@ class _translated:  # noqa: N801  # a context manager reads as a verb
             return
         if isinstance(error, MultipleHeads):
             raise MultipleHeadsError(
-                f"{self._asked} names several revisions: {', '.join(sorted(error.heads))}",
+                f"{self._asked} names several revisions: {self._history.located(error.heads)}",
                 hint="name one of them, or join them with `tbcv migrate merge`",
             ) from None
         if isinstance(error, RangeNotAncestorError):

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,11 @@ from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.plan import Plan
 
 _STRING_OR_PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\?", re.DOTALL)
+# What a virtual table makes for itself comes with it, and is refused by its name.
+_DEFINITIONS = (
+    "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL "
+    "ORDER BY CASE type WHEN 'table' THEN 1 WHEN 'index' THEN 2 ELSE 3 END, rowid"
+)
 _READS = re.compile(r"\s*(SELECT|EXPLAIN|PRAGMA(?![^=]*=))\b", re.IGNORECASE)
 
 
@@ -109,6 +114,11 @@ async def copy_sqlite(source: Path, target: Path) -> None:
         await anyio.to_thread.run_sync(_copy, source, target)
 
 
+async def copy_schema(source: Path, target: Path) -> None:
+    """Copy the tables and all else of a database that has a definition, and the recorded revisions, but no rows."""
+    await anyio.to_thread.run_sync(_copy_schema, source, target)
+
+
 def expand(statement: str, parameters: Sequence[object] | None) -> str:
     """Write a statement's parameters into it as literals."""
     if not parameters:
@@ -150,3 +160,15 @@ def _copy(source: Path, target: Path) -> None:
         closing(sqlite3.connect(target)) as new,
     ):
         old.backup(new)
+
+
+def _copy_schema(source: Path, target: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"file:{quote(str(source))}?mode=rw", uri=True)) as old,
+        closing(sqlite3.connect(target, isolation_level=None)) as new,
+    ):
+        for (definition,) in old.execute(_DEFINITIONS).fetchall():
+            with suppress(sqlite3.Error):
+                new.execute(definition)
+        recorded = old.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+        new.executemany(f"INSERT INTO {VERSION_TABLE} VALUES (?)", recorded)

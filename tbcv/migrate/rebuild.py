@@ -64,6 +64,11 @@ class Table(NamedTuple):
     properties: frozenset[Property]
 
 
+def may_lose(connection: Connection) -> bool:
+    """Whether any table of a database has what batch mode does not carry along."""
+    return any(table.properties for table in _tables(connection).values())
+
+
 class RebuildCheck:
     """A step listener that raises, and so rolls the step back, when a rebuild in the step lost something.
 

@@ -21,6 +21,8 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.errors import (
     AdoptionError,
     MigrationError,
+    RefusedError,
+    TbcvError,
     UpgradeFailedError,
 )
 from tbcv.migrate.adoption import Adoption, adopt, recorded_match
@@ -40,12 +42,14 @@ from tbcv.migrate.patience import DdlPolicy, pause
 from tbcv.migrate.plan import AppliedStep, Direction, Outcome, Plan, plan_downgrade, plan_upgrade
 from tbcv.migrate.preview import (
     copy_address,
+    copy_schema,
     copy_sqlite,
     finish_postgresql_script,
     recorded,
     script_text,
     stamp_script,
 )
+from tbcv.migrate.rebuild import may_lose
 from tbcv.migrate.recorder import Recorder, Trace
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import (
@@ -331,7 +335,9 @@ class MigrationRunner:
                 async with migration_lock(self.address, self._lock_timeout_seconds) as held:
                     # A relative target means what it meant before somebody else held the lock.
                     target = target if _absolute(target) else plan.destination
-                    trace.backup = await self._backed_up(self._plan(direction, await self.status(), target))
+                    plan = self._plan(direction, await self.status(), target)
+                    await self._require_carried(plan)
+                    trace.backup = await self._backed_up(plan)
                     try:
                         outcome = await self._try(direction, target, held, trace.clock)
                     except UpgradeFailedError as error:
@@ -357,12 +363,36 @@ class MigrationRunner:
         if all(len(one) <= ID_LENGTH for one in ids):
             return
         length = ID_LENGTH if is_absent(self.address) else await self._look(read_id_length)
-        require_room(ids, length)
+        require_room(self.history(), ids, length)
 
     async def _require_importable(self) -> None:
         async with alembic_alone():
             # In a thread: what a revision does when it is imported may take long.
             await anyio.to_thread.run_sync(require_importable, self.environment)
+
+    async def _require_carried(self, plan: Plan) -> None:
+        """Refuse a plan before its first step where a later one would be, for what its rebuild on SQLite would lose.
+
+        Raises:
+            RefusedError: So a copy of the schema says. What else fails there may need rows, and says nothing.
+        """
+        path = self.address.sqlite_path
+        if path is None or not plan.current or len(plan.steps) < 2 or not await self._look(may_lose):
+            return
+        with copy_address() as (address, copy):
+            await copy_schema(path, copy)
+            trial = MigrationRunner(address, self.environment, managed=self._managed)
+            try:
+                await trial._attempt(plan, HeldLock(), StepClock())
+            except UpgradeFailedError as error:
+                if isinstance(error.__cause__, RefusedError):
+                    cause = error.__cause__
+                    raise RefusedError(
+                        f"revision {error.failed} would be refused: {cause.message}",
+                        hint=f"{cause.hint}; nothing was changed",
+                    ) from None
+            except TbcvError:
+                return
 
     async def _backed_up(self, plan: Plan) -> str:
         """Take the backup that a plan needs; returns its id, or nothing where it needs none."""

@@ -151,10 +151,11 @@ def read_id_length(connection: Connection) -> int | None:
     return length
 
 
-def require_room(ids: Iterable[str], length: int | None) -> None:
+def require_room(history: History, ids: Iterable[str], length: int | None) -> None:
     """Refuse revisions whose ids the version table cannot hold, which PostgreSQL would say after they have run.
 
     Args:
+        history: Where they stand.
         ids: What is to be recorded.
         length: As `read_id_length` returns it.
 
@@ -164,7 +165,8 @@ def require_room(ids: Iterable[str], length: int | None) -> None:
     longest = max(ids, key=len, default="")
     if length is not None and len(longest) > length:
         raise RefusedError(
-            f"the id of revision {longest} has {len(longest)} characters, and {VERSION_TABLE} holds {length}",
+            f"the id of revision {history.located([longest])} has {len(longest)} characters, "
+            f"and {VERSION_TABLE} holds {length}",
             hint="give it a shorter one, in its file and in those that follow it; nothing was changed",
         )
 

@@ -41,11 +41,11 @@ def edited(path: Path, old: str, new: str) -> None:
 Break = Callable[[Synthetic, Path], object]
 FIRST = "script/versions/001.py"
 BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
-    "two heads": (lambda one, _: one.write("004", "pass", parent="002"), ("003", "004")),
-    "a cycle": (lambda one, _: edited(one.directory / FIRST, "= None", "= '003'"), ("circle", "001")),
+    "two heads": (lambda one, _: one.write("004", "pass", parent="002"), ("003 (003.py)", "004 (004.py)")),
+    "a cycle": (lambda one, _: edited(one.directory / FIRST, "= None", "= '003'"), ("circle", "001 (001.py)")),
     "a missing parent": (lambda _, last: edited(last, "'002'", "'0f0f'"), ("003", "0f0f")),
     "a duplicate id": (lambda one, _: edited(one.write("004", "pass"), "'004'", "'003'"), ("003", "twice")),
-    "a 40-character id": (lambda one, _: one.write(LONG, "pass", parent="003"), (LONG, "32")),
+    "a 40-character id": (lambda one, _: one.write(LONG, "pass", parent="003"), (f"{LONG} ({LONG}.py)", "32")),
     "a syntax error": (lambda _, last: edited(last, "upgrade():", "upgrade(:"), ("003.py line",)),
     "a missing import": (lambda _, last: edited(last, "import time", "import nowhere"), ("003.py line", "nowhere")),
     "no revision": (lambda _, last: last.write_text("pass\n"), ("003.py", "declares no")),

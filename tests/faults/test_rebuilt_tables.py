@@ -104,6 +104,26 @@ def test_what_would_be_lost_is_refused(
     figures.note(f"batch rebuild, sqlite, {what}", "refused by name; done once it is given up")
 
 
+def test_what_would_be_lost_is_refused_before_anything_ran(on_sqlite: Synthetic) -> None:
+    """A rebuild that would lose something is found before the revisions that precede it run, and before any backup."""
+    _start(on_sqlite, PLAIN, "CREATE TRIGGER up AFTER INSERT ON items BEGIN UPDATE items SET n = 1; END")
+    rebuild = on_sqlite.directory / "script" / "versions" / "a2.py"
+    rebuild.write_text(rebuild.read_text().replace("'a2'", "'a3'").replace("'a1'", "'a2'"))
+    rebuild.rename(rebuild.with_name("a3.py"))
+    on_sqlite.write("a2", "op.create_table('harmless', sa.Column('id', sa.Integer, primary_key=True))", parent="a1")
+    before = _schema(on_sqlite)
+    backups = list(on_sqlite.directory.rglob("*-backups/*"))
+    line = on_sqlite.run("upgrade", code=3).line
+    assert "revision a3 would be refused" in line
+    assert "trigger items.up" in line
+    assert "nothing was changed" in line
+    assert (on_sqlite.recorded, _schema(on_sqlite)) == (["a1"], before)
+    assert list(on_sqlite.directory.rglob("*-backups/*")) == backups
+    on_sqlite.run("upgrade", "-r", "a2")
+    assert "trigger items.up" in on_sqlite.run("upgrade", code=3).line
+    assert on_sqlite.recorded == ["a2"]
+
+
 @pytest.mark.parametrize(
     ("table", "more"),
     [

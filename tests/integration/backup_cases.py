@@ -82,13 +82,13 @@ class Library:
         finally:
             await engine.dispose()
 
-    async def take(self, *, losses: Sequence[Part] = LOSSES, keep: int = 5) -> Backup:
+    async def take(self, *, losses: Sequence[Part] = LOSSES, keep: int = 5, reason: str = "a test") -> Backup:
         """Take a backup of this kind; there is something to back up."""
         async with self.scratch() as scratch:
             backup = await take_backup(
                 self.address,
                 self.directory,
-                reason="a test",
+                reason=reason,
                 scratch=scratch,
                 losses=losses if self.kind == "partial" else None,
                 keep=keep,

@@ -12,7 +12,7 @@ import pytest
 
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import BackupError, ConfigurationError, LockTimeoutError
-from tbcv.migrate.backup import Part, default_directory, list_backups, take_backup
+from tbcv.migrate.backup import ASKED_FOR, Part, default_directory, list_backups, take_backup
 from tbcv.migrate.lock import migration_lock
 from tests.integration.backup_cases import Library
 
@@ -96,6 +96,22 @@ async def test_last_backups_are_kept(library: Library) -> None:
     taken = [await library.take(keep=2) for _ in range(4)]
     assert list_backups(library.directory) == (taken[3], taken[2])
     assert sorted(one.id for one in taken) == [one.id for one in taken]
+
+
+async def test_runs_remove_no_backup_that_was_asked_for(library: Library) -> None:
+    """Each kind has its own last backups."""
+    asked = [await library.take(keep=2, reason=ASKED_FOR) for _ in range(2)]
+    taken = [await library.take(keep=1) for _ in range(2)]
+    assert set(list_backups(library.directory)) == {*asked, taken[1]}
+    asked.append(await library.take(keep=2, reason=ASKED_FOR))
+    assert set(list_backups(library.directory)) == {*asked[1:], taken[1]}
+
+
+async def test_a_run_that_fails_again_pushes_no_other_out(library: Library) -> None:
+    """Of backups that one run takes over and over, the newest stays; those before other runs stay as well."""
+    others = [await library.take(keep=3, reason=f"before upgrade to {one}") for one in ("010", "011")]
+    again = [await library.take(keep=3, reason="before upgrade to 012") for _ in range(4)]
+    assert set(list_backups(library.directory)) == {*others, again[3]}
 
 
 async def test_backups_of_another_database_are_kept(library: Library, tmp_path: Path) -> None:

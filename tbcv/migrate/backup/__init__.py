@@ -6,12 +6,21 @@ from pathlib import Path
 
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError
-from tbcv.migrate.backup.model import Backup, Part
+from tbcv.migrate.backup.model import ASKED_FOR, Backup, Part
 from tbcv.migrate.backup.restore import Restored, restore_backup
 from tbcv.migrate.backup.shelf import list_backups
 from tbcv.migrate.backup.take import take_backup
 
-__all__ = ["Backup", "Part", "Restored", "default_directory", "list_backups", "restore_backup", "take_backup"]
+__all__ = [
+    "ASKED_FOR",
+    "Backup",
+    "Part",
+    "Restored",
+    "default_directory",
+    "list_backups",
+    "restore_backup",
+    "take_backup",
+]
 
 
 def default_directory(address: DatabaseURL) -> Path:

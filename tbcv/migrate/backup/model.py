@@ -12,6 +12,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 MANIFEST = "backup.json"
 SCHEMA = "schema.txt"
 FORMAT = 1
+ASKED_FOR = "asked for"
+"""Why a backup was taken that somebody wanted; no run removes it."""
+
 RESTORE = "tbcv migrate restore"
 """The command that brings a backup back, without its id, where the environment names the database."""
 

@@ -22,7 +22,7 @@ from sqlalchemy import URL
 
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import BackupError
-from tbcv.migrate.backup.model import MANIFEST, Backup, StoredFile, read_manifest, write_manifest
+from tbcv.migrate.backup.model import ASKED_FOR, MANIFEST, Backup, StoredFile, read_manifest, write_manifest
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,10 @@ def list_backups(directory: Path) -> tuple[Backup, ...]:
 
 
 def prune(newest: Backup, keep: int) -> None:
-    """Remove older backups of a database.
+    """Remove older backups of a database, those that were asked for and those that runs took each among themselves.
+
+    Of several that were taken for the same reason at the same place, as by a run that fails again and again, all but
+    the newest go first.
 
     Args:
         newest: The one that was just taken, which stays.
@@ -102,7 +105,7 @@ def prune(newest: Backup, keep: int) -> None:
     shelf = newest.path.parent
     try:
         with _shelf_lock(shelf):
-            for backup in _older(newest)[keep - 1 :]:
+            for backup in _dispensable(newest, keep):
                 # Under its hidden name first: half a backup never has a whole one's.
                 doomed = backup.path.with_name(f".{backup.id}.partial")
                 backup.path.rename(doomed)
@@ -185,6 +188,19 @@ def _older(newest: Backup) -> list[Backup]:
         for one in list_backups(newest.path.parent)
         if (one.dialect, one.database) == (newest.dialect, newest.database) and one.order < newest.order
     ]
+
+
+def _dispensable(newest: Backup, keep: int) -> list[Backup]:
+    asked = newest.reason == ASKED_FOR
+    older = [one for one in _older(newest) if (one.reason == ASKED_FOR) == asked]
+    newer = [newest, *older]
+    # A sort keeps the order of equals.
+    repeated = {one.id for place, one in enumerate(older, 1) if _occasion(one) in map(_occasion, newer[:place])}
+    return sorted(older, key=lambda one: one.id in repeated)[keep - 1 :]
+
+
+def _occasion(backup: Backup) -> tuple[object, ...]:
+    return backup.reason, backup.revisions, backup.fingerprint
 
 
 def _moment(now: datetime) -> str:

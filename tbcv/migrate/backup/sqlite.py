@@ -36,6 +36,16 @@ def size(path: Path) -> int:
     return sum(_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
 
 
+def require_readable(path: Path, _stop: Stop) -> None:
+    """Check that a file is a database at all, before anything is made for its backup.
+
+    Raises:
+        BackupError: It is not, or cannot be read.
+    """
+    with in_words(f"cannot copy {path}"), closing(_open(path, "rw")) as raw:
+        raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
 def copy(source: Path, target: Path, stop: Stop) -> Contents:
     """Copy a database and prove that the copy is whole.
 

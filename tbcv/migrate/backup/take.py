@@ -138,6 +138,7 @@ async def _sqlite(request: _Request) -> Backup | None:
     source = request.address.sqlite_path
     if source is None or is_absent(request.address):
         return None
+    await in_thread(partial(sqlite.require_readable, source))
     await request.require_space(sqlite.size(source))
     async with request.slot() as slot:
         target = await request.written(partial(create_private, slot.path / sqlite.DATABASE))

@@ -158,7 +158,7 @@ def test_heads() -> None:
     assert (DIAMOND.heads, FORK.heads) == (("last1",), ("abcd1", "abcd2"))
     with pytest.raises(MultipleHeadsError) as caught:
         _ = FORK.head
-    assert "abcd1, abcd2" in caught.value.message
+    assert "abcd1 (abcd1.py), abcd2 (abcd2.py)" in caught.value.message
     with pytest.raises(MultipleHeadsError):
         FORK.resolve("head")
     assert FORK.resolve("heads") == ("abcd1", "abcd2")
@@ -250,7 +250,7 @@ def test_files_of_every_spelling(tmp_path: Path) -> None:
         ({"one": "revision = 'a1'\ndown_revision = 'a1'"}, "a1"),
         (
             {"one": "revision = 'a1'\ndown_revision = 'a2'", "two": "revision = 'a2'\ndown_revision = 'a1'"},
-            "circle: a1, a2",
+            "circle: a1 (one.py), a2 (two.py)",
         ),
         ({"one": "revision = 'a1'\ndepends_on = 'zz'"}, "zz"),
         ({"one": "revision = 17"}, "17"),
