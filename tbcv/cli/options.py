@@ -118,7 +118,8 @@ class Target:
             raise ConfigurationError("tbcv's own runs are in audit_logs", hint="--journal is for other projects")
         if self.config is None:
             return DatabaseManager(settings, announce=announce, restore=self.restore).migrations
-        url = settings.database_url.get_secret_value()
+        # The direct route is one to the database that DATABASE_URL names.
+        url = (settings.migration_database_url or settings.database_url).get_secret_value()
         if "database_url" not in settings.model_fields_set:
             url = _url_of(self.environment)
         address, environment = parse_database_url(url), self.environment

@@ -104,7 +104,7 @@ class Forge:
         environ: Mapping[str, str] | None = None,
         file_limit: int = 0,
     ) -> Process:
-        """Fork `tbcv` with arguments, or the test's own ``revert URL TARGET``."""
+        """Fork `tbcv` with arguments, or the test's own ``revert URL TARGET`` or ``initialize URL``."""
         directory = self._directory / uuid4().hex
         directory.mkdir()
         pid = self._ask(

@@ -51,6 +51,13 @@ def revert(url: str, target: str) -> None:
     await_result(DatabaseManager(Settings.from_env(database_url=url)).migrations.downgrade, target)
 
 
+@click.command()
+@click.argument("url")
+def initialize(url: str) -> None:
+    """Do what the application does at its start."""
+    await_result(DatabaseManager(Settings.from_env(database_url=url)).initialize_database)
+
+
 class Boundaries:
     """Counts the changing statements and commits of this process, and ends it before a given one.
 
@@ -119,7 +126,8 @@ def child(job: dict[str, Any]) -> NoReturn:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"], job["file_limit"]))
     Boundaries(job["kill_at"], job["signal"], job["trace"])
     command, *arguments = job["arguments"]
-    code = run(revert, arguments) if command == "revert" else run(tbcv, job["arguments"])
+    own = {"revert": revert, "initialize": initialize}.get(command)
+    code = run(own, arguments) if own is not None else run(tbcv, job["arguments"])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from tests.faults.commands import ROOT, Done, Forge, ask
+from tests.faults.commands import ROOT, Done, Forge, ask, until
 from tests.faults.figures import Figures
 from tests.migrations.chain import Chain
 from tests.rights import ordinary
@@ -126,6 +128,20 @@ def test_missing_rights(forge: Forge, postgres_url: str) -> None:
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_password(forge: Forge, postgres_url: str, command: str) -> None:
+    """A server that asks for a password, and gets another one, refuses in one line; the right one is let in."""
+    with _asks_for_password(postgres_url) as role:
+        url = make_url(postgres_url).set(username=role, host="127.0.0.1")
+        wrong = _fails(forge, command, url.set(password=PASSWORD).render_as_string(hide_password=False))
+        assert f'password authentication failed for user "{role}"' in wrong.err
+        assert ask(postgres_url, "SELECT * FROM pg_tables WHERE schemaname = 'public'") == []
+        right = url.set(password="right").render_as_string(hide_password=False)
+        done = forge.run("migrate", "--database-url", right, "history")
+        assert "right" not in done.out + done.err
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("command", COMMANDS)
 def test_terminated_sessions(forge: Forge, postgres_url: str, command: str) -> None:
     """A database that admits nobody is refused in one line."""
     name = make_url(postgres_url).database
@@ -198,6 +214,33 @@ def _failed(command: str, done: Done) -> Done:
 def _only_lock_beside(file: Path, command: str) -> None:
     beside = {path.name for path in file.parent.iterdir()} - {file.name}
     assert beside <= ({f"{file.name}-migrate.lock"} if command == "upgrade" else set())
+
+
+@contextmanager
+def _asks_for_password(url: str) -> Iterator[str]:
+    """Give a role of which the server demands a password; the embedded one trusts everybody else."""
+    role = f"strict_{uuid4().hex}"
+    ask(url, f"CREATE ROLE {role} LOGIN PASSWORD 'right'")
+    (found,) = ask(url, "SELECT current_setting('hba_file') AS path")
+    rules, rule = Path(found["path"]), f"host all {role} 127.0.0.1/32 scram-sha-256\n"
+    rules.write_text(rule + rules.read_text())
+    ask(url, "SELECT pg_reload_conf()")
+    try:
+        wrong = make_url(url).set(username=role, password=PASSWORD, host="127.0.0.1")
+        until(lambda: not _lets_in(wrong.render_as_string(hide_password=False)), 20)
+        yield role
+    finally:
+        rules.write_text(rules.read_text().replace(rule, ""))
+        ask(url, "SELECT pg_reload_conf()")
+        ask(url, f"DROP ROLE {role}")
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        ask(url, "SELECT 1")
+    except asyncpg.InvalidPasswordError:
+        return False
+    return True
 
 
 @contextmanager

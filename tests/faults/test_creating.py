@@ -11,6 +11,7 @@ from tests.faults.commands import ROOT
 from tests.faults.synthetic import Synthetic
 
 MANY = 5
+MESSAGE = "the same \"message\"\n'''../"
 TOO_LONG = "a" * 40
 
 
@@ -34,6 +35,23 @@ def test_many_creates_at_once(on_sqlite: Synthetic) -> None:
     listed = json.loads(on_sqlite.run("history", "--json").out)
     assert len(json.loads(on_sqlite.run("heads", "--json").out)["revisions"]) == 1
     assert {one["revision"] for one in listed["revisions"]} == {"001", *made}
+    on_sqlite.run("upgrade")
+
+
+def test_many_creates_at_once_with_a_ledger(on_sqlite: Synthetic) -> None:
+    """With a ledger they end as one line of revisions as well, each with its own line in it, and all of it true."""
+    on_sqlite.write("001", "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True))", "op.drop_table('t')")
+    template(on_sqlite)
+    on_sqlite.run("ledger", "--write")
+    words = on_sqlite.words("create", MESSAGE, "--no-autogenerate", "--json")
+    done = [process.finish() for process in [on_sqlite.forge.start(*words) for _ in range(MANY)]]
+    assert [one.code for one in done] == [0] * MANY, done
+    made = {json.loads(one.out)["revision"] for one in done}
+    listed = [one["revision"] for one in json.loads(on_sqlite.run("history", "--json").out)["revisions"]]
+    assert set(listed) == {"001", *made}
+    assert json.loads(on_sqlite.run("ledger", "--json").out)["findings"] == []
+    lines = (on_sqlite.directory / "script" / "ledger").read_text().splitlines()
+    assert [line.split()[0] for line in lines[-MANY:]] == listed[MANY - 1 :: -1]
     on_sqlite.run("upgrade")
 
 

@@ -21,6 +21,8 @@ TABLE = "op.execute('CREATE TABLE events (id bigserial PRIMARY KEY, body text)')
 COLUMN = "op.add_column('events', sa.Column('kind', sa.String(20)))"
 OTHER = "op.execute('CREATE TABLE others (id bigserial PRIMARY KEY)')"
 COMMITS = "DO $$ BEGIN FOR n IN 1..3 LOOP INSERT INTO events (body) VALUES ('x'); COMMIT; END LOOP; END $$"
+# Of the writers: little more than the second for which a statement of a migration waits.
+PATIENCE = "1400ms"
 SECRET = "SELECT count(*), 'a secret' FROM events"
 
 
@@ -32,7 +34,6 @@ def test_behind_an_idle_transaction(on_postgresql: Synthetic, figures: Figures) 
     done, stalls = asyncio.run(_under_load(on_postgresql, lambda release: _after(5, release)))
     assert done.code == 0, done
     assert on_postgresql.recorded == ["a2"]
-    assert stalls.longest < 3
     warnings = [line for line in done.err.splitlines() if "was rolled back after a lock timeout" in line]
     assert warnings
     assert "(reporting, 127.0.0.1, idle in transaction) for " in warnings[-1]
@@ -54,7 +55,6 @@ def test_a_blocker_that_stays(on_postgresql: Synthetic, figures: Figures) -> Non
     assert "(reporting, 127.0.0.1, idle in transaction)" in done.line
     assert "secret" not in done.err
     assert on_postgresql.recorded == ["a1"]
-    assert stalls.longest < 3
     figures.note(
         "writers while a migration gives up", f"longest stall {stalls.longest:.2f} s over {stalls.beats} writes"
     )
@@ -68,7 +68,6 @@ def test_an_autocommit_block_behind_an_idle_transaction(on_postgresql: Synthetic
     done, stalls = asyncio.run(_under_load(on_postgresql, lambda release: _after(5, release)))
     assert done.code == 0, done
     assert on_postgresql.recorded == ["a2"]
-    assert stalls.longest < 3
     said = "a statement of an autocommit block was rolled back after a lock timeout, held by server process "
     warnings = [line for line in done.err.splitlines() if said in line]
     assert warnings
@@ -127,7 +126,6 @@ def test_a_quick_revision_before_a_slow_one(on_postgresql: Synthetic, tmp_path: 
 
     done, stalls = asyncio.run(_under_load(on_postgresql, slowly))
     assert done.code == 0, done
-    assert stalls.longest < 2.5
     figures.note("writers during a slow revision after ADD COLUMN", f"longest stall {stalls.longest:.2f} s")
 
 
@@ -183,7 +181,9 @@ async def _under_load(
         await asyncio.sleep(0.2)
         for writer in writers:
             writer.cancel()
-        await asyncio.wait(writers)
+        ends = await asyncio.gather(*writers, return_exceptions=True)
+        # The server itself would have ended one that waited for longer.
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
     worst = max(stalls, key=lambda one: one.longest)
     worst.beats = sum(one.beats for one in stalls)
     return done, worst
@@ -191,6 +191,7 @@ async def _under_load(
 
 async def _write(url: str, stalls: Stalls) -> None:
     async with _connected(url) as connection:
+        await connection.execute(f"SET lock_timeout = '{PATIENCE}'")
         while True:
             await connection.execute("INSERT INTO events (body) VALUES ('written')")
             stalls.beat()

@@ -18,11 +18,16 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from tests.faults.commands import Forge, until
+from tbcv.migrate.lock import LOCK_KEY
+from tests.faults.commands import Forge, ask, until
 from tests.faults.figures import Figures
 from tests.faults.places import CHAIN, place
+from tests.faults.synthetic import Synthetic, wait
 
 pytestmark = pytest.mark.postgresql
+
+ONE = "op.execute('CREATE TABLE one (id int)')"
+KEY = "(classid::bigint << 32 | objid::bigint)"
 
 _INI = """\
 [databases]
@@ -85,6 +90,52 @@ def test_through_a_transaction_pooler(forge: Forge, pooled_url: str, postgres_ur
     assert place(postgres_url).revision == CHAIN[-1]
     forge.run("migrate", "--database-url", pooled_url, "current", "--check")
     figures.note("10 simultaneous upgrades through PgBouncer, transaction mode", "10 of 10 exit 0, each revision once")
+
+
+def test_the_lock_is_lost_behind_a_pooler(forge: Forge, pooled_url: str, postgres_url: str, tmp_path: Path) -> None:
+    """When the session that holds the lock ends, the migration stops before its next statement, pooler or not."""
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    synthetic = Synthetic(forge, tmp_path / "environment", pooled_url)
+    synthetic.write("a1", f"{ONE}{wait(ready, go)}op.execute('CREATE TABLE two (id int)')")
+    process = synthetic.start("upgrade")
+    until(ready.exists, 30)
+    held = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND {KEY} = {LOCK_KEY}"
+    (holder,) = ask(postgres_url, held)
+    assert ask(postgres_url, f"SELECT pg_terminate_backend({holder['pid']}, 5000)")
+    go.touch()
+    done = process.finish()
+    assert done.code == 3, done
+    assert "the connection that holds the migration lock was closed" in done.line
+    assert ask(postgres_url, "SELECT tablename FROM pg_tables WHERE tablename IN ('one', 'two')") == []
+    synthetic.run("upgrade")
+    assert len(ask(postgres_url, "SELECT tablename FROM pg_tables WHERE tablename IN ('one', 'two')")) == 2
+
+
+def test_a_direct_route_beside_the_pooler(forge: Forge, pooled_url: str, postgres_url: str, tmp_path: Path) -> None:
+    """With TBCV_MIGRATION_DATABASE_URL all of a migration goes past the pooler that DATABASE_URL leads through."""
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    name = make_url(postgres_url).database
+    synthetic = Synthetic(forge, tmp_path / "environment", pooled_url)
+    synthetic.write("a1", f"{ONE}{wait(ready, go)}")
+    # Through the pooler everybody has its application name.
+    pooled, direct = (
+        make_url(url).update_query_dict({"application_name": one})
+        for url, one in ((pooled_url, "pooled"), (postgres_url, "direct"))
+    )
+    environ = {
+        "DATABASE_URL": pooled.render_as_string(hide_password=False),
+        "TBCV_MIGRATION_DATABASE_URL": direct.render_as_string(hide_password=False),
+    }
+    process = forge.start("migrate", "-c", str(synthetic.ini), "upgrade", environ=environ)
+    until(ready.exists, 30)
+    seen = ask(
+        postgres_url,
+        f"SELECT DISTINCT application_name AS name FROM pg_stat_activity WHERE datname = '{name}'"
+        " AND pid <> pg_backend_pid()",
+    )
+    go.touch()
+    assert process.finish().code == 0
+    assert [row["name"] for row in seen] == ["direct"]
 
 
 def _nobody() -> dict[str, Any]:
