@@ -40,7 +40,7 @@ test-fast: $(VENV)/dev.stamp ## Run the unit tests only, which touch no database
 	$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
 test-faults: $(VENV)/dev.stamp ## Kill, race and corrupt at every point, not at some, and print what was found
-	TBCV_FAULTS=all $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/faults $(ARGS)
+	TBCV_FAULTS=all $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/faults tests/migrations/test_adoption.py $(ARGS)
 
 gate: $(VENV)/dev.stamp ## Say what the change does to the schema, against where the branch left main
 	$(BIN)/python -m tbcv migrate check $(ARGS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import AdoptionError, UnversionedDatabaseError
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
 from tbcv.migrate.measure import chain_schemas
+from tbcv.migrate.reconcile import Schema
 from tbcv.migrate.status import State
 from tbcv.settings import Settings
 from tests.migrations.chain import TABLES, Chain, exact
@@ -23,6 +26,9 @@ pytestmark = pytest.mark.anyio
 
 # What installations of TBCV 2.0 that are older than the dumps did not have yet.
 LATE = ("validation_types", "parent_validation_id", "comparison_data", "file_hash", "version_number")
+EACH = (1, len(LATE)) if os.environ.get("TBCV_FAULTS") != "all" else range(1, len(LATE) + 1)
+OLDER = [gone for number in EACH for gone in combinations(LATE, number)]
+SCHEMAS: dict[str, tuple[Schema, ...]] = {}
 
 
 @pytest.fixture
@@ -50,9 +56,11 @@ async def forgotten(chain: Chain, tmp_path: Path) -> Chain:
 
 
 async def plan(chain: Chain, scratch: ScratchDatabases) -> Adoption:
-    """Plan the adoption of a database."""
-    schemas = await chain_schemas(chain.runner.environment, scratch, chain.address.dialect)
-    return plan_adoption(await chain.runner.snapshot(), chain.runner.managed(), schemas)
+    """Plan the adoption of a database; the chain is built once for all of them."""
+    dialect = chain.address.dialect
+    if dialect not in SCHEMAS:
+        SCHEMAS[dialect] = await chain_schemas(chain.runner.environment, scratch, dialect)
+    return plan_adoption(await chain.runner.snapshot(), chain.runner.managed(), SCHEMAS[dialect])
 
 
 async def test_the_dump_of_2_0_is_adopted_and_upgraded_with_every_row(
@@ -69,35 +77,57 @@ async def test_the_dump_of_2_0_is_adopted_and_upgraded_with_every_row(
     assert await unversioned.fetch("SELECT count(*) AS n FROM validation_records") == [{"n": 0}]
 
 
-@pytest.mark.parametrize("gone", [LATE, LATE[:2], LATE[3:]])
+@pytest.mark.parametrize("gone", OLDER, ids="-".join)
 async def test_columns_that_came_late_are_added(
     unversioned: Chain, scratch: ScratchDatabases, gone: tuple[str, ...]
 ) -> None:
     """An installation without the late columns is adopted; their values are empty or the default."""
     with closing(sqlite3.connect(unversioned.path)) as connection, connection:
-        connection.execute("DROP INDEX ix_validation_results_file_hash")
-        kept = [name for _, name, *_ in connection.execute("PRAGMA table_info(validation_results)") if name not in gone]
-        connection.execute(f"CREATE TABLE older AS SELECT {', '.join(kept)} FROM validation_results")
-        (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'validation_results'").fetchone()
-        indexes = [
-            row[0]
-            for row in connection.execute(
-                "SELECT sql FROM sqlite_schema WHERE tbl_name = 'validation_results' AND type = 'index' AND sql > ''"
-            )
-        ]
-        connection.execute("DROP TABLE validation_results")
-        lines = [line for line in sql.splitlines() if not any(name in line for name in gone)]
-        connection.execute("\n".join(lines).replace("(id), \n)", "(id)\n)").rstrip(",)\n ") + ")\n)")
-        connection.execute(f"INSERT INTO validation_results ({', '.join(kept)}) SELECT * FROM older")
-        connection.execute("DROP TABLE older")
-        for index in indexes:
-            connection.execute(index)
-    before = await unversioned.everything()
-    adoption = await plan(unversioned, scratch)
+        _rebuild_without(connection, gone)
+    await _is_adopted(unversioned, scratch, gone)
+
+
+@pytest.mark.parametrize("gone", OLDER, ids="-".join)
+async def test_columns_that_came_late_are_added_on_postgresql(
+    postgres_chain: Chain, scratch: ScratchDatabases, tmp_path: Path, gone: tuple[str, ...]
+) -> None:
+    """Nor does one on PostgreSQL lose a row."""
+    load(STAMPED, tmp_path / "stamped.db")
+    await postgres_chain.up("001")
+    await carry(Chain(f"sqlite:///{tmp_path}/stamped.db"), postgres_chain)
+    await postgres_chain.execute("DROP TABLE alembic_version")
+    dropped = ", ".join(f"DROP COLUMN {name}" for name in gone)
+    await postgres_chain.execute(f"ALTER TABLE validation_results {dropped}")
+    await _is_adopted(postgres_chain, scratch, gone)
+
+
+def _rebuild_without(connection: sqlite3.Connection, gone: tuple[str, ...]) -> None:
+    connection.execute("DROP INDEX ix_validation_results_file_hash")
+    kept = [name for _, name, *_ in connection.execute("PRAGMA table_info(validation_results)") if name not in gone]
+    connection.execute(f"CREATE TABLE older AS SELECT {', '.join(kept)} FROM validation_results")
+    (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'validation_results'").fetchone()
+    indexes = [
+        row[0]
+        for row in connection.execute(
+            "SELECT sql FROM sqlite_schema WHERE tbl_name = 'validation_results' AND type = 'index' AND sql > ''"
+        )
+    ]
+    connection.execute("DROP TABLE validation_results")
+    lines = [line for line in sql.splitlines() if not any(name in line for name in gone)]
+    connection.execute("\n".join(lines).replace("(id), \n)", "(id)\n)").rstrip(",)\n ") + ")\n)")
+    connection.execute(f"INSERT INTO validation_results ({', '.join(kept)}) SELECT * FROM older")
+    connection.execute("DROP TABLE older")
+    for index in indexes:
+        connection.execute(index)
+
+
+async def _is_adopted(chain: Chain, scratch: ScratchDatabases, gone: tuple[str, ...]) -> None:
+    before = await chain.everything()
+    adoption = await plan(chain, scratch)
     assert (adoption.revision, adoption.refusals) == ("001", ())
-    await unversioned.runner.adopt(adoption)
-    await unversioned.up()
-    after = await unversioned.everything()
+    await chain.runner.adopt(adoption)
+    await chain.up()
+    after = await chain.everything()
     assert {table: rows.keys() for table, rows in before.items()} == {
         table: {key for key in rows if table != "audit_logs" or key in before[table]} for table, rows in after.items()
     }
