@@ -23,6 +23,13 @@ class StartupMigration(StrEnum):
     OFF = "off"
 
 
+class LogFormat(StrEnum):
+    """What a line of the log is."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Settings(BaseSettings):
     """Everything that can be configured, frozen once read."""
 
@@ -44,6 +51,11 @@ class Settings(BaseSettings):
         default=StartupMigration.APPLY,
         description="`apply` runs pending revisions at startup, `check` refuses to start while the schema is "
         "not at head, `off` starts whatever the schema is (`/health/ready` still tells).",
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT,
+        description="What `tbcv migrate` and the API write of what they do, on stderr: `text` for eyes, or `json`, an "
+        "object a line.",
     )
     lock_timeout_seconds: float = Field(
         default=300.0,

@@ -18,7 +18,8 @@ from pydantic import SecretStr
 from tbcv.api.startup import initialize
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import ConfigurationError
-from tbcv.settings import Settings, environment_name
+from tbcv.report.logs import JsonLines
+from tbcv.settings import LogFormat, Settings, environment_name
 
 _EXTRA = ("fastapi", "jinja2", "uvicorn")
 
@@ -59,7 +60,7 @@ def serve(
     uvicorn = load()
     require_one_process(settings, reload=reload, workers=workers)
     require_free(host, port)
-    log_config = logging_with_tbcv(uvicorn.config.LOGGING_CONFIG)
+    log_config = logging_with_tbcv(uvicorn.config.LOGGING_CONFIG, settings.log_format)
     logging.config.dictConfig(log_config)
     run(initialize, settings)
     os.environ.update(environment_of(settings))
@@ -133,9 +134,11 @@ def require_free(host: str, port: int) -> None:
         ) from error
 
 
-def logging_with_tbcv(config: dict[str, Any]) -> dict[str, Any]:
-    """Return uvicorn's logging configuration with the loggers of tbcv added to it."""
+def logging_with_tbcv(config: dict[str, Any], log_format: LogFormat = LogFormat.TEXT) -> dict[str, Any]:
+    """Return uvicorn's logging configuration with the loggers of tbcv added to it, in the form that is wanted."""
     config = copy.deepcopy(config)
+    if log_format is LogFormat.JSON:
+        config["formatters"] = {name: {"()": f"{JsonLines.__module__}.JsonLines"} for name in config["formatters"]}
     config["loggers"]["tbcv"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tbcv.core.database import DatabaseManager
-from tbcv.migrate.plan import AppliedStep, Direction
+from tbcv.migrate.plan import Direction
 from tbcv.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ async def initialized_database(settings: Settings | None = None) -> AsyncIterato
         ConfigurationError: The settings name no database that tbcv can use.
         TbcvError: As `DatabaseManager.initialize_database`.
     """
-    async with DatabaseManager(settings, announce=_log_step) as database:
+    async with DatabaseManager(settings) as database:
         done = await database.initialize_database()
         if done.outcome.direction is Direction.CREATE:
             _log.info("the empty database was created at revision %s", ", ".join(done.outcome.after))
@@ -37,7 +37,3 @@ async def initialize(settings: Settings) -> None:
     """Initialize the database once, for the processes that will serve it; raises as `initialized_database`."""
     async with initialized_database(settings):
         pass
-
-
-def _log_step(step: AppliedStep) -> None:
-    _log.info("revision %s: %s (%.2f s)", step.id, step.message, step.seconds)

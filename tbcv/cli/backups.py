@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from tbcv.cli.loop import await_result
-from tbcv.cli.options import Target, announce, confirm, json_option, progress, show, show_document, target_options
+from tbcv.cli.options import (
+    Target,
+    announce,
+    confirm,
+    json_option,
+    logs_json,
+    progress,
+    show,
+    show_document,
+    target_options,
+)
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.errors import BackupError
 from tbcv.migrate.backup import ASKED_FOR, Backup, Restored, list_backups, restore_backup, take_backup
@@ -89,7 +99,7 @@ async def _restore(target: Target, chosen: Backup, way: Direction | None) -> Res
         runner = target.runner(announce)
         go = runner.downgrade if way is Direction.DOWNGRADE else runner.upgrade
         outcome = await go(chosen.revisions[0])
-        if outcome.backup:
+        if outcome.backup and not logs_json():
             progress(f"  backup {outcome.backup}, taken before the {way}")
     async with ScratchDatabases(settings) as scratch:
         return await restore_backup(

@@ -17,6 +17,7 @@ from tbcv.cli.options import (
     journal_option,
     json_option,
     log_to_stderr,
+    logs_json,
     progress,
     show,
     show_document,
@@ -375,7 +376,7 @@ def _show_outcome(
     as_json: bool,
     **more: Any,  # noqa: ANN401
 ) -> None:
-    if outcome.backup:
+    if outcome.backup and not logs_json():
         progress(f"  backup {outcome.backup}; `{target.restore} {outcome.backup}` brings it back")
     if as_json:
         show_document(kind, document.outcome(outcome, target.address.redacted) | more)

@@ -31,7 +31,8 @@ from tbcv.migrate.plan import AppliedStep
 from tbcv.migrate.protection import Protection
 from tbcv.migrate.runner import MigrationRunner
 from tbcv.report import document, terminal
-from tbcv.settings import Settings
+from tbcv.report.logs import JsonLines
+from tbcv.settings import LogFormat, Settings
 
 # A pipe has no width; a narrow one would cut revision ids.
 _PIPE_WIDTH = 200
@@ -193,8 +194,14 @@ def progress(renderable: RenderableType) -> None:
 
 
 def announce(step: AppliedStep) -> None:
-    """Print that a step is done."""
-    progress(terminal.step(step))
+    """Print that a step is done, unless the log says it."""
+    if not logs_json():
+        progress(terminal.step(step))
+
+
+def logs_json() -> bool:
+    """Whether stderr is for programs."""
+    return Settings.from_env().log_format is LogFormat.JSON
 
 
 def show_document(kind: str, body: document.Json) -> None:
@@ -220,11 +227,17 @@ def confirm(what: str, *, yes: bool) -> None:
 
 
 def log_to_stderr() -> None:
-    """Let tbcv's warnings, such as repaired rows, be seen."""
+    """Let tbcv's warnings, such as repaired rows, be seen; as JSON, let everything be.
+
+    Raises:
+        ConfigurationError: A setting holds something that it cannot be.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("  ! %(message)s"))
+    handler.setFormatter(JsonLines() if logs_json() else logging.Formatter("  ! %(message)s"))
     log = logging.getLogger("tbcv")
     log.addHandler(handler)
+    if logs_json():
+        log.setLevel(logging.INFO)
     # The env.py of somebody else may set up logging too, and would say everything again.
     log.propagate = False
 

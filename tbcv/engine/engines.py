@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 from weakref import WeakSet
 
-import anyio
 from sqlalchemy import URL, Engine, event
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -26,6 +25,7 @@ from tbcv.engine.postgresql import connect
 from tbcv.engine.scripts import with_scripts
 from tbcv.engine.sqlite import own_transactions
 from tbcv.engine.url import DatabaseURL
+from tbcv.engine.waiting import to_its_end
 from tbcv.settings import Settings
 
 # NaN and Infinity are no JSON: PostgreSQL refuses them, and SQLite would keep a text that nothing can read.
@@ -98,7 +98,7 @@ def is_own(dialect: Dialect) -> bool:
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Give a connection that is closed when the block is left, also when a cancel scope ends it.
+    """Give a connection that is closed when the block is left, also when a cancel scope or a signal ends it.
 
     Left to itself, closing goes on in the background, and holds its locks, while the cancelled caller moves on.
     """
@@ -106,8 +106,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         yield connection
     finally:
-        with anyio.CancelScope(shield=True):
-            await connection.close()
+        await to_its_end(connection.close())
 
 
 def is_absent(address: DatabaseURL) -> bool:

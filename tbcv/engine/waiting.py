@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 import anyio
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do something without being cancelled in the middle of it; whoever was cancelled meanwhile is so afterwards."""
+    future = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await settled(future)
+        raise
 
 
 async def settled(future: asyncio.Future[Any]) -> None:

@@ -81,8 +81,6 @@ class Attempt:
             raise self._failed(work, clock, after, None)
         if self.cautious and (cautions := work.arrival.cautions(self.address.dialect)):
             _log.warning("%s", cautions)
-        before = ", ".join(self.plan.current) or "base"
-        _log.info("%s: %s -> %s", self.plan.direction, before, ", ".join(after) or "base")
         return Outcome(self.plan.direction, self.plan.current, after, tuple(clock.steps))
 
     async def _execute(self, connection: AsyncConnection, work: Work) -> None:

@@ -126,5 +126,6 @@ class _Single:
             number + 1,
             attempts,
             seconds,
+            extra={"event": "retry", "attempt": number + 1, "blockers": who},
         )
         await_only(asyncio.sleep(seconds))

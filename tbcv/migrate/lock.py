@@ -11,6 +11,7 @@ SQLite: a lock on a file beside the database, which the operating system release
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import platform
 import random
@@ -42,7 +43,10 @@ WORK_KEY = LOCK_KEY + 1
 The lock itself goes as soon as its holder dies, and what the holder's other session was doing may still go on.
 """
 
+_log = logging.getLogger(__name__)
+
 _POLL_SECONDS = 0.1
+_TELL_SECONDS = 2.0
 _WATCH_SECONDS = 0.2
 _ACTIVITY = (
     "SELECT a.pid, a.application_name, a.client_addr, a.state, extract(epoch FROM now() - a.xact_start) AS seconds "
@@ -242,8 +246,12 @@ async def _poll(
     what: str = "migration",
 ) -> None:
     start = time.monotonic()
+    told = False
     while not await take():
         waited = time.monotonic() - start
+        if waited >= _TELL_SECONDS and not told:
+            told, who = True, await holder()
+            _log.info("waiting for another %s, held by %s", what, who, extra={"event": "waiting", "holder": who})
         if waited >= timeout_seconds:
             raise LockTimeoutError(
                 f"waited {waited:.1f} s for another {what} to end, held by {await holder()}",

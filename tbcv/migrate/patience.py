@@ -83,5 +83,6 @@ async def pause(error: UpgradeFailedError, held: HeldLock, policy: DdlPolicy, nu
         number + 1,
         policy.attempts,
         seconds,
+        extra={"event": "retry", "revision": error.failed, "attempt": number + 1, "blockers": held.in_the_way},
     )
     await anyio.sleep(seconds)

@@ -87,6 +87,8 @@ class Recorder:
             ended = "interrupted"
             raise
         finally:
+            if self.journal is not None and ended:
+                _tell(direction, trace, ended, why)
             if self.journal is not None and ended and self._may_write(self.journal, trace, ended):
                 with anyio.CancelScope(shield=True):
                     await self._write(self.journal, trace, direction, ended, why)
@@ -109,3 +111,22 @@ class Recorder:
             # Of a run that failed, its own error says enough.
             level = logging.WARNING if ended == "done" else logging.DEBUG
             _log.log(level, "the journal could not be written: %s", reason(error))
+
+
+def _tell(direction: Direction, trace: Trace, ended: str, why: str) -> None:
+    """Say how a run ended; of one that failed its caller says why."""
+    outcome = trace.outcome
+    way = direction if outcome is None else outcome.direction
+    before, after = (", ".join(one) or "base" for one in (trace.before, outcome.after if outcome else trace.before))
+    where = f"{before} -> {after}" if outcome else f"from {before}"
+    fields = {
+        "event": "run",
+        "direction": way,
+        "ended": ended,
+        "before": list(outcome.before if outcome else trace.before),
+        "after": list(outcome.after) if outcome else None,
+        "revisions": [step.id for step in trace.clock.steps],
+        "backup": trace.backup or None,
+        "reason": why or None,
+    }
+    _log.info("%s %s: %s", way, where, ended, extra=fields)

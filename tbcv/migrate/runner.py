@@ -399,7 +399,7 @@ class MigrationRunner:
         backup = None if self._protection is None else await self._protection(plan)
         if backup is None:
             return ""
-        _log.info("backup %s was taken", backup.id)
+        _log.info("backup %s was taken", backup.id, extra={"event": "backup", "backup": backup.id})
         return backup.id
 
     async def _try(self, direction: Direction, target: str, held: HeldLock, clock: StepClock) -> Outcome:
@@ -416,7 +416,15 @@ class MigrationRunner:
         raise AssertionError("the last attempt raises")
 
     def _recorded(self, direction: Direction) -> AbstractAsyncContextManager[Trace]:
-        return self._recorder.run(direction, StepClock(self._announce))
+        return self._recorder.run(direction, StepClock(partial(self._tell, direction)))
+
+    def _tell(self, direction: Direction, step: AppliedStep) -> None:
+        """Say that a step is done; of a scratch database, only whoever asked for it."""
+        if self._journal is not None:
+            fields = {"event": "step", "direction": direction, "revision": step.id, "seconds": round(step.seconds, 3)}
+            _log.info("revision %s: %s (%.2f s)", step.id, step.message, step.seconds, extra=fields)
+        if self._announce is not None:
+            self._announce(step)
 
     async def entries(self) -> tuple[Entry, ...]:
         """Read the journal of the database, newest first.

@@ -83,11 +83,11 @@ def test_a_revision_that_wants_rows(synthetic: Synthetic) -> None:
     synthetic.write("a2", reads + TABLE.format("two"), reads + "op.drop_table('two')")
     planned = synthetic.run("plan").out
     assert "Revision a2." in planned
-    assert "It could not be found out what it drops" in planned
+    assert "It could not be found out what it takes away" in planned
     synthetic.run("upgrade")
     assert (synthetic.recorded, synthetic.tables()) == (["a2"], {"one", "two"})
     done = synthetic.run("downgrade", "-r", "a1", "--yes")
-    assert "It could not be found out what it drops: on an empty" in done.err
+    assert "It could not be found out what it takes away: on an empty" in done.err
     assert (synthetic.recorded, synthetic.tables()) == (["a1"], {"one"})
     assert synthetic.fetch("SELECT * FROM one") == [{"id": 1, "body": "kept"}]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import logging.config
 
 import pytest
 from uvicorn.config import LOGGING_CONFIG
 
 from tbcv.api.server import environment_of, logging_with_tbcv, require_extra, require_one_process
 from tbcv.errors import ConfigurationError
-from tbcv.settings import Settings, StartupMigration
+from tbcv.settings import LogFormat, Settings, StartupMigration
 
 
 def test_workers_read_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +69,14 @@ def test_tbcv_logs_beside_uvicorn_and_alembic_does_not() -> None:
     assert set(config["loggers"]) == before | {"tbcv"}
     assert logging.getLevelName(config["loggers"]["tbcv"]["level"]) == logging.INFO
     assert set(LOGGING_CONFIG["loggers"]) == before
+
+
+def test_logs_for_programs() -> None:
+    """As JSON every formatter of uvicorn's writes objects, those of requests included."""
+    config = logging_with_tbcv(LOGGING_CONFIG, LogFormat.JSON)
+    formatter = logging.config.DictConfigurator(config).configure_formatter(config["formatters"]["access"])
+    arguments = ("127.0.0.1:1", "GET", "/health", "1.1", 200)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', arguments, None)
+    line = json.loads(formatter.format(record))
+    assert line["message"] == '127.0.0.1:1 - "GET /health HTTP/1.1" 200'
+    assert (line["level"], line["logger"]) == ("INFO", "uvicorn.access")
