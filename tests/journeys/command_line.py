@@ -22,6 +22,7 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy import make_url
 
+from tbcv.migrate.status import State
 from tests import processes
 from tests.migrations.chain import TABLES, Chain, exact
 from tests.migrations.dumps import STAMPED, carry, load
@@ -153,7 +154,7 @@ def interrupt(process: subprocess.Popen[bytes], ready: Path) -> Done:
 
 def upgrade(url: str, target: str = "head") -> None:
     """Bring a database to a revision, in this process."""
-    asyncio.run(Chain(url).up(target))
+    asyncio.run(_upgrade(Chain(url), target))
 
 
 def execute(url: str, script: str) -> None:
@@ -240,6 +241,13 @@ def write_environment(directory: Path, url: str = "") -> Path:
     line = f"sqlalchemy.url = {url}\n" if url else ""
     ini.write_text(f"[alembic]\nscript_location = %(here)s/script\n{line}", encoding="utf-8")
     return ini
+
+
+async def _upgrade(chain: Chain, target: str) -> None:
+    if (await chain.runner.status()).state is State.EMPTY:
+        await chain.at(target)
+    else:
+        await chain.up(target)
 
 
 async def _execute(url: str, script: str) -> None:

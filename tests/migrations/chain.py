@@ -18,6 +18,7 @@ from tbcv.engine.url import parse_database_url
 from tbcv.migrate.location import own_environment
 from tbcv.migrate.plan import Outcome
 from tbcv.migrate.runner import MigrationRunner
+from tests.migrations.templates import copy_at
 
 Row = dict[str, Any]
 Rows = dict[str, Row]
@@ -62,6 +63,10 @@ class Chain:
         """The SQLite file."""
         assert self.address.sqlite_path is not None
         return self.address.sqlite_path
+
+    async def at(self, revision: str) -> None:
+        """Begin an empty database at a revision, as the chain builds it."""
+        await copy_at(self.address.url, revision)
 
     async def up(self, target: str = "head") -> Outcome:
         """Upgrade to a revision."""

@@ -49,7 +49,7 @@ def unversioned(tmp_path: Path) -> Chain:
 async def forgotten(chain: Chain, tmp_path: Path) -> Chain:
     """Return a database at 001 with the rows of TBCV 2.0, whose version table is lost, on each engine."""
     load(STAMPED, tmp_path / "stamped.db")
-    await chain.up("001")
+    await chain.at("001")
     await carry(Chain(f"sqlite:///{tmp_path}/stamped.db"), chain)
     await chain.execute("DROP TABLE alembic_version")
     return chain
@@ -93,7 +93,7 @@ async def test_columns_that_came_late_are_added_on_postgresql(
 ) -> None:
     """Nor does one on PostgreSQL lose a row."""
     load(STAMPED, tmp_path / "stamped.db")
-    await postgres_chain.up("001")
+    await postgres_chain.at("001")
     await carry(Chain(f"sqlite:///{tmp_path}/stamped.db"), postgres_chain)
     await postgres_chain.execute("DROP TABLE alembic_version")
     dropped = ", ".join(f"DROP COLUMN {name}" for name in gone)
@@ -218,7 +218,7 @@ async def test_enumerations_of_postgresql_become_text(
 ) -> None:
     """TBCV 2.0 made native enumerations on PostgreSQL: their labels become the text that 001 has."""
     load(STAMPED, tmp_path / "stamped.db")
-    await postgres_chain.up("001")
+    await postgres_chain.at("001")
     await carry(Chain(f"sqlite:///{tmp_path}/stamped.db"), postgres_chain)
     before = exact(await postgres_chain.everything())
     for statement in (

@@ -52,7 +52,7 @@ REPAIRS = {
 @pytest.fixture
 async def orphaned(chain: Chain) -> Chain:
     """Return a database at 002 with orphans; on PostgreSQL they got in while nobody checked."""
-    await chain.up("002")
+    await chain.at("002")
     await insert_orphans(chain)
     return chain
 
@@ -113,14 +113,14 @@ async def test_every_repair_is_recorded_and_counted(orphaned: Chain, caplog: pyt
 
 async def test_sqlite_gets_its_orphans_back(sqlite_chain: Chain) -> None:
     """On SQLite the downgrade restores every dangling reference and takes the placeholders away."""
-    await sqlite_chain.up("002")
+    await sqlite_chain.at("002")
     await insert_orphans(sqlite_chain)
     await there_and_back(sqlite_chain, "003")
 
 
 async def test_postgresql_keeps_the_repair(postgres_chain: Chain) -> None:
     """PostgreSQL enforces foreign keys below 003, too: the downgrade keeps what the upgrade repaired."""
-    await postgres_chain.up("002")
+    await postgres_chain.at("002")
     await insert_orphans(postgres_chain)
     above = await there_and_back(postgres_chain, "003", restored=False)
     above["audit_logs"] = {key: row for key, row in above["audit_logs"].items() if row["actor"] == "alice"}
@@ -131,7 +131,7 @@ async def test_postgresql_keeps_the_repair(postgres_chain: Chain) -> None:
 
 async def test_odd_keys_survive(chain: Chain) -> None:
     """Whatever text stands in a reference, it is found again in the placeholder, the record and the old row."""
-    await chain.up("002")
+    await chain.at("002")
     await chain.insert("checkpoints", *(checkpoint(f"c{n}", key) for n, key in enumerate(ODD_KEYS)))
     await chain.insert("validation_results", *(validation(key, workflow_id=f"{key[:35]}!") for key in ODD_KEYS))
     above = await there_and_back(chain, "003", restored=chain.sqlite)
@@ -141,7 +141,7 @@ async def test_odd_keys_survive(chain: Chain) -> None:
 
 async def test_sqlite_keys_that_json_cannot_hold_survive(sqlite_chain: Chain) -> None:
     """Blobs and text with NUL, which only SQLite admits, are recorded and restored as they were."""
-    await sqlite_chain.up("002")
+    await sqlite_chain.at("002")
     odd: tuple[object, ...] = (b"\x00\xff", "a\x00b", "\x00")
     await sqlite_chain.insert(
         "checkpoints", *(checkpoint(f"c{n}", "") | {"workflow_id": key} for n, key in enumerate(odd))
@@ -178,7 +178,7 @@ async def test_placeholder_changed_since_is_not_deleted(orphaned: Chain) -> None
 
 async def test_placeholder_is_taken_away_after_a_journey_to_head(sqlite_chain: Chain) -> None:
     """Placeholders pass the later revisions and are recognised as unchanged on the way back."""
-    await sqlite_chain.up("002")
+    await sqlite_chain.at("002")
     await insert_orphans(sqlite_chain)
     before = await sqlite_chain.everything()
     await sqlite_chain.up()
@@ -188,7 +188,7 @@ async def test_placeholder_is_taken_away_after_a_journey_to_head(sqlite_chain: C
 
 async def test_moments_are_utc_wherever_the_server_is(postgres_chain: Chain) -> None:
     """Below 005 the columns hold UTC without saying so, also on a server whose clock shows another zone."""
-    await postgres_chain.up("002")
+    await postgres_chain.at("002")
     name = postgres_chain.address.url.database
     await postgres_chain.execute(f"ALTER DATABASE {name} SET timezone TO 'Asia/Tokyo'")
     await insert_orphans(postgres_chain)

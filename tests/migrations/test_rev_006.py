@@ -41,7 +41,7 @@ REASONS = {
 @pytest.fixture
 async def dirty(chain: Chain) -> Chain:
     """Return a database at 005 with every member of each enumeration, and with values that are none."""
-    await chain.up("005")
+    await chain.at("005")
     await chain.insert("workflows", *(workflow(f"s {text}", state=text) for text in (*STATES, *STATE_DIRT)))
     await chain.insert(
         "validation_results",
@@ -120,7 +120,7 @@ async def test_value_changed_since_is_not_clobbered(dirty: Chain) -> None:
 
 async def test_sqlite_values_of_any_kind_survive(sqlite_chain: Chain) -> None:
     """What SQLite admits in a text column, and 2.0 could not have read, is recorded and restored as it was."""
-    await sqlite_chain.up("005")
+    await sqlite_chain.at("005")
     odd = (b"PASS", b"\x00\xff", "PASS\x00", "\x00", "\N{LATIN SMALL LETTER LONG S}KIPPED", "x" * 100_000)
     await sqlite_chain.insert(
         "validation_results", *(validation(f"v{number}", status=value) for number, value in enumerate(odd))
@@ -133,7 +133,7 @@ async def test_sqlite_values_of_any_kind_survive(sqlite_chain: Chain) -> None:
 
 async def test_letters_of_other_alphabets_are_no_members(postgres_chain: Chain) -> None:
     """A character that only a locale takes for the same letter makes no member, and is restored."""
-    await postgres_chain.up("005")
+    await postgres_chain.at("005")
     await postgres_chain.insert("validation_results", validation("v", status="S\N{KELVIN SIGN}IPPED"))
     above = await there_and_back(postgres_chain, "006")
     assert above["validation_results"]["v"]["status"] == "skipped"

@@ -57,7 +57,7 @@ def without(row: dict[str, Any], table: str) -> dict[str, Any]:
 @pytest.fixture
 async def lacking(chain: Chain) -> Chain:
     """Return a database at 006 in which one row of every table lacks all it may, and another lacks nothing."""
-    await chain.up("006")
+    await chain.at("006")
     rows = {
         "workflows": workflow("full", state="failed"),
         "checkpoints": checkpoint("full", "full"),
@@ -151,7 +151,7 @@ async def test_database_gives_the_defaults(chain: Chain) -> None:
 
 async def test_times_beyond_the_calendar_survive(postgres_chain: Chain) -> None:
     """PostgreSQL's infinite and ancient times are taken over like any other."""
-    await postgres_chain.up("006")
+    await postgres_chain.at("006")
     odd = ("infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "9999-12-31 23:59:59.999999+00")
     await postgres_chain.insert(
         "workflows", *(workflow(moment, state="failed", created_at=None, updated_at=moment) for moment in odd)
@@ -162,7 +162,7 @@ async def test_times_beyond_the_calendar_survive(postgres_chain: Chain) -> None:
 
 async def test_sqlite_times_of_any_kind_survive(sqlite_chain: Chain) -> None:
     """A time that is none, which only SQLite admits, is left as it is, and taken over and restored as it is."""
-    await sqlite_chain.up("006")
+    await sqlite_chain.at("006")
     odd = ("yesterday", "", 20250301, 1.5, b"\x00\xff", "2025-03-01T10:20:30Z")
     await sqlite_chain.insert(
         "workflows", *(workflow(repr(moment), state="failed", created_at=None, updated_at=moment) for moment in odd)

@@ -84,7 +84,7 @@ def key_of(table: str, column: str, value: object) -> str:
 @pytest.fixture
 async def prepared(chain: Chain) -> Chain:
     """Return a database at 007 with values outside of their ranges, beside some within."""
-    await chain.up("007")
+    await chain.at("007")
     await chain.insert("workflows", workflow("w", state="failed"))
     await chain.insert("validation_results", validation("v", status="pass"))
     for table, column, value, *_ in (*OUTSIDE, *WITHIN):
@@ -131,7 +131,7 @@ async def test_downgrade_restores_the_last_bit(prepared: Chain) -> None:
 
 async def test_not_a_number_is_clamped_and_restored(postgres_chain: Chain) -> None:
     """NaN, which only PostgreSQL can hold, counts as above every number, as PostgreSQL sorts it."""
-    await postgres_chain.up("007")
+    await postgres_chain.at("007")
     await postgres_chain.insert("validation_results", validation("v", status="pass"))
     await postgres_chain.insert("recommendations", recommendation("nan", "v", status="applied", confidence=math.nan))
     above = await there_and_back(postgres_chain, "008")
@@ -141,7 +141,7 @@ async def test_not_a_number_is_clamped_and_restored(postgres_chain: Chain) -> No
 
 async def test_sqlite_values_that_are_no_such_numbers_survive(sqlite_chain: Chain) -> None:
     """Text, blobs and numbers of another kind are moved into the range and restored with their types."""
-    await sqlite_chain.up("007")
+    await sqlite_chain.at("007")
     await sqlite_chain.insert("validation_results", validation("v", status="pass"))
     for table, column, value, _ in ONLY_SQLITE:
         await sqlite_chain.insert(table, row_with(table, key_of(table, column, value), column, value))

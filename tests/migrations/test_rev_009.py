@@ -27,7 +27,7 @@ def version(key: str, path: str | None, day: int, number: object = 1) -> dict[st
 @pytest.fixture
 async def versioned(chain: Chain) -> Chain:
     """Return a database at 008 with several validations of some files, most of them version 1."""
-    await chain.up("008")
+    await chain.at("008")
     await chain.insert(
         "validation_results",
         version("c", "docs/a.md", 1),
@@ -92,7 +92,7 @@ async def test_downgrade_restores_the_numbers(versioned: Chain) -> None:
 
 async def test_sqlite_numbers_of_any_kind_survive(sqlite_chain: Chain) -> None:
     """Text and fractions in the column are counted anew, and restored with their types."""
-    await sqlite_chain.up("008")
+    await sqlite_chain.at("008")
     odd = ("two", 1.5, b"\x02", 2**62, "1.0.0")
     await sqlite_chain.insert(
         "validation_results", *(version(f"v{day}", "docs/a.md", day + 1, number) for day, number in enumerate(odd))

@@ -54,7 +54,7 @@ ONLY_JSON = {
 @pytest.fixture
 async def documented(chain: Chain) -> Chain:
     """Return a database at 009 with documents of every kind in every column."""
-    await chain.up("009")
+    await chain.at("009")
     await chain.insert("validation_results", validation("v", status="pass"))
     for key, text in (VALID | INVALID | ONLY_JSON | {"none": None}).items():
         rows = {
@@ -89,7 +89,7 @@ async def test_documents_stay_and_other_text_becomes_a_string(documented: Chain)
 
 async def test_sqlite_documents_keep_their_spelling(sqlite_chain: Chain) -> None:
     """On SQLite a valid document stays the very text that it is."""
-    await sqlite_chain.up("009")
+    await sqlite_chain.at("009")
     await sqlite_chain.insert("metrics", *(metric(key, metadata=text) for key, text in (VALID | ONLY_JSON).items()))
     before = await sqlite_chain.everything()
     await sqlite_chain.up("010")
@@ -115,7 +115,7 @@ async def test_every_string_made_is_recorded_and_counted(documented: Chain, capl
 
 async def test_sqlite_gets_every_text_back(sqlite_chain: Chain) -> None:
     """On SQLite the way back gives every text letter for letter, and what was no text as it was."""
-    await sqlite_chain.up("009")
+    await sqlite_chain.at("009")
     texts: dict[str, object] = {**VALID, **INVALID, **ONLY_JSON}
     texts |= {
         "nul": "a\x00b",
@@ -174,7 +174,7 @@ async def test_document_changed_since_is_not_clobbered(documented: Chain) -> Non
 
 async def test_records_of_earlier_repairs_become_documents(chain: Chain) -> None:
     """The audit records of the revisions before are documents from here on, and still undo their repairs."""
-    await chain.up("005")
+    await chain.at("005")
     await chain.insert("validation_results", validation("v", status="COMPLETED"))
     await chain.insert("audit_logs", audit("dirt", metadata="no json", before_state="{", actor="migration 006"))
     before = await chain.everything()
