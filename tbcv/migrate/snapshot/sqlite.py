@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
@@ -45,7 +46,13 @@ def read_facts(connection: Connection) -> Iterator[Fact]:
     everything = frozenset({spell(name) for _, name, _, _ in objects}.union(*columns.values()))
     for kind, name, table, sql in objects:
         known = everything if kind in ("view", "trigger") else columns.get(table, everything) | {spell(table)}
-        yield from _facts(kind, spell(name), spell(table), tokens(sql, known))
+        yield from _read(kind, name, table, sql, frozenset(known))
+
+
+# A migration looks again after each rebuild, and most definitions are what they were.
+@lru_cache(maxsize=1024)
+def _read(kind: str, name: str, table: str, sql: str, known: frozenset[str]) -> tuple[Fact, ...]:
+    return tuple(_facts(kind, spell(name), spell(table), tokens(sql, known)))
 
 
 def _facts(kind: str, name: str, table: str, words: list[str]) -> Iterator[Fact]:
@@ -59,6 +66,7 @@ def _facts(kind: str, name: str, table: str, words: list[str]) -> Iterator[Fact]
         yield Fact(f"table {table}", f"{kind} {table}.{name}: {text}")
 
 
+@lru_cache(maxsize=1024)
 def _column_names(sql: str) -> AbstractSet[str]:
     words = tokens(sql)
     if words[1] == "virtual":
