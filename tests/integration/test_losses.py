@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
+from tbcv.errors import BackupError
 from tbcv.migrate.backup import list_backups, restore_backup
 from tbcv.migrate.losses import How, Loss, find_losses
 from tbcv.migrate.plan import Outcome
@@ -184,3 +185,22 @@ async def test_deleted_and_overwritten_rows_come_back(
         "1 1 2",
         "2 1",
     ]
+
+
+@pytest.mark.postgresql
+async def test_converted_values_want_their_type_back(
+    postgres_url: str, postgres_admin_url: str, tmp_path: Path
+) -> None:
+    """Values of a column that was converted are not forced into the new type: the refusal says where to go first."""
+    plans = Plans(postgres_url, postgres_admin_url, tmp_path)
+    await plans.upgrade("op.execute('ALTER TABLE people ALTER name TYPE integer USING length(name)')")
+    (backup,) = list_backups(tmp_path / "backups")
+    async with ScratchDatabases(plans.settings) as scratch:
+        with pytest.raises(
+            BackupError, match=r"people do not take its values.*changed; .*downgrade -r 001"
+        ):
+            await restore_backup(plans.address, backup, scratch=scratch)
+        assert await execute(plans.url, "SELECT name FROM people ORDER BY id") == [1, 1, 1]
+        await execute(plans.url, "ALTER TABLE people ALTER name TYPE varchar(20)")
+        await restore_backup(plans.address, backup, scratch=scratch)
+    assert await execute(plans.url, "SELECT name FROM people ORDER BY id") == ["a", "b", "c"]

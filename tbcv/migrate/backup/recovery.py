@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tbcv.engine.failures import reason
 from tbcv.errors import BackupError
 from tbcv.migrate.backup.export import load, quoted
 from tbcv.migrate.backup.model import Backup, Export
@@ -38,7 +40,7 @@ async def recover(connection: AsyncConnection, backup: Backup) -> Mapping[str, i
         How many rows of each table hold what the backup holds.
 
     Raises:
-        BackupError: A table or a column is not there, or rows cannot be told apart.
+        BackupError: A table or a column is not there or of another type, or rows cannot be told apart.
     """
     await require_places(connection, backup)
     done = {}
@@ -49,7 +51,14 @@ async def recover(connection: AsyncConnection, backup: Backup) -> Mapping[str, i
         await connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {_list(export.names)} FROM {table} WITH NO DATA"
         )
-        await load(connection, stage, export, backup.path)
+        try:
+            await load(connection, stage, export, backup.path)
+        except asyncpg.PostgresError as error:
+            raise BackupError(
+                f"backup {backup.id} cannot be restored: the columns of {export.table} do not take its values as they "
+                f"are now ({reason(error)}); nothing was changed",
+                hint=_place(backup),
+            ) from error
         done[export.table] = await _put_back(connection, backup, export, stage)
     return done
 
@@ -65,12 +74,18 @@ async def require_places(connection: AsyncConnection, backup: Backup) -> None:
         missing = [name for name in export.names if name not in there]
         if missing:
             what = f"column {export.table}.{missing[0]}" if there else f"table {export.table}"
-            at = " ".join(backup.revisions) or "base"
             raise BackupError(
                 f"backup {backup.id} cannot be restored: the {what} is not there; nothing was changed",
-                hint=f"bring the database back to {at} first with `tbcv migrate downgrade -r {at}` (or `upgrade -r "
-                f"{at}`, if it was a downgrade that dropped it)",
+                hint=_place(backup),
             )
+
+
+def _place(backup: Backup) -> str:
+    at = " ".join(backup.revisions) or "base"
+    return (
+        f"bring the database back to {at} first with `tbcv migrate downgrade -r {at}` (or `upgrade -r {at}`, if it was "
+        "a downgrade that took them)"
+    )
 
 
 async def _put_back(connection: AsyncConnection, backup: Backup, export: Export, stage: str) -> int:
