@@ -10,15 +10,17 @@ would make SQLite refuse the new table's name; for that one statement it does no
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from alembic.runtime.migration import MigrationInfo
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, NullPool, create_engine, event, text
 
 from tbcv.errors import RefusedError
-from tbcv.migrate.snapshot import take_snapshot
+from tbcv.migrate.snapshot.sqlite import read_facts
 from tbcv.migrate.snapshot.tokens import as_name, spell
 
 ANNOUNCEMENT = "gives_up"
@@ -64,9 +66,11 @@ class Table(NamedTuple):
     properties: frozenset[Property]
 
 
-def may_lose(connection: Connection) -> bool:
+def may_lose(path: Path) -> bool:
     """Whether any table of a database has what batch mode does not carry along."""
-    return any(table.properties for table in _tables(connection).values())
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path), poolclass=NullPool)
+    with engine.connect() as connection:
+        return any(table.properties for table in _tables(connection).values())
 
 
 class RebuildCheck:
@@ -87,7 +91,7 @@ class RebuildCheck:
     def __call__(self, *, step: MigrationInfo, **_: object) -> None:
         """Judge one step, inside its transaction."""
         announced = getattr(getattr(step.up_revision, "module", None), ANNOUNCEMENT, ())
-        now = _tables(self._connection) if self._rebuilt else {}
+        now = {one: found for name in self._rebuilt for one, found in _tables(self._connection, name).items()}
         # A table that is gone or has another name by now was dropped or renamed on purpose.
         lost = [one for name, old in self._rebuilt.items() if name in now for one in _lost(old, now[name])]
         missing = sorted(one.label for one in lost if one.name not in self._dropped and one.label not in announced)
@@ -114,7 +118,7 @@ class RebuildCheck:
         if match["kind"].upper() != "TABLE":
             self._dropped.add(name)
         elif name not in self._rebuilt and self._is_replaced(match["name"].strip('"')):
-            self._rebuilt[name] = _tables(self._connection)[name]
+            self._rebuilt[name] = _tables(self._connection, name)[name]
 
     def after(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         """Let SQLite look at views again."""
@@ -150,9 +154,9 @@ def _lost(old: Table, new: Table) -> Iterator[Property]:
             yield one
 
 
-def _tables(connection: Connection) -> dict[str, Table]:
+def _tables(connection: Connection, only: str | None = None) -> dict[str, Table]:
     lines: dict[str, list[str]] = {}
-    for fact in take_snapshot(connection).facts:
+    for fact in read_facts(connection, only):
         kind, _, name = fact.subject.partition(" ")
         if kind == "table":
             lines.setdefault(name, []).append(fact.line)

@@ -163,6 +163,16 @@ def test_a_generated_column_is_kept_or_refused(on_sqlite: Synthetic, kind: str) 
         assert "twice" in done.line
 
 
+def test_a_table_whose_name_has_to_be_quoted(on_sqlite: Synthetic) -> None:
+    """What a rebuild of it loses is found as well."""
+    _start(on_sqlite, PLAIN, "")
+    batch = BATCH.replace("'items'", "'Odd items'")
+    on_sqlite.execute('CREATE TABLE "Odd items" (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, n INTEGER)')
+    on_sqlite.write("a2", batch)
+    assert "COLLATE nocase of" in on_sqlite.run("upgrade", code=3).line
+    assert on_sqlite.recorded == ["a1"]
+
+
 def test_made_again_in_the_revision(on_sqlite: Synthetic) -> None:
     """A revision that makes the trigger again after its batch, and drops an index by name, is applied."""
     trigger = "CREATE TRIGGER up AFTER INSERT ON items BEGIN UPDATE items SET n = 1; END"

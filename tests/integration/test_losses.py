@@ -196,9 +196,7 @@ async def test_converted_values_want_their_type_back(
     await plans.upgrade("op.execute('ALTER TABLE people ALTER name TYPE integer USING length(name)')")
     (backup,) = list_backups(tmp_path / "backups")
     async with ScratchDatabases(plans.settings) as scratch:
-        with pytest.raises(
-            BackupError, match=r"people do not take its values.*changed; .*downgrade -r 001"
-        ):
+        with pytest.raises(BackupError, match=r"people do not take its values.*changed; .*downgrade -r 001"):
             await restore_backup(plans.address, backup, scratch=scratch)
         assert await execute(plans.url, "SELECT name FROM people ORDER BY id") == [1, 1, 1]
         await execute(plans.url, "ALTER TABLE people ALTER name TYPE varchar(20)")

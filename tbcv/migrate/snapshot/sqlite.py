@@ -36,17 +36,21 @@ _COLUMN_CONSTRAINTS = {
 _ROWID = frozenset({"rowid", "oid", "_rowid_"})
 
 
-def read_facts(connection: Connection) -> Iterator[Fact]:
-    """Read the facts of a database."""
+def read_facts(connection: Connection, table: str | None = None) -> Iterator[Fact]:
+    """Read the facts of a database, or of one table, by its name as facts spell it, with its indexes and triggers."""
     rows = connection.exec_driver_sql("PRAGMA table_list").all()
     shadows = {row[1] for row in rows if row[0] == "main" and row[2] == "shadow"}
     found = connection.exec_driver_sql(_OBJECTS).all()
-    objects = [tuple(row) for row in found if row[1] not in shadows and row[2] not in shadows]
-    columns = {table: _column_names(sql) for kind, table, _, sql in objects if kind == "table"}
+    objects = [
+        tuple(row)
+        for row in found
+        if row[1] not in shadows and row[2] not in shadows and (table is None or spell(row[2]) == table)
+    ]
+    columns = {name: _column_names(sql) for kind, name, _, sql in objects if kind == "table"}
     everything = frozenset({spell(name) for _, name, _, _ in objects}.union(*columns.values()))
-    for kind, name, table, sql in objects:
-        known = everything if kind in ("view", "trigger") else columns.get(table, everything) | {spell(table)}
-        yield from _read(kind, name, table, sql, frozenset(known))
+    for kind, name, owner, sql in objects:
+        known = everything if kind in ("view", "trigger") else columns.get(owner, everything) | {spell(owner)}
+        yield from _read(kind, name, owner, sql, frozenset(known))
 
 
 # A migration looks again after each rebuild, and most definitions are what they were.
