@@ -20,6 +20,7 @@ from tbcv.migrate.location import own_environment
 from tbcv.migrate.managed import Managed
 from tbcv.migrate.snapshot import Snapshot, take_snapshot
 from tbcv.migrate.status import read_revisions
+from tests.conftest import STRATEGY
 from tests.faults.commands import Forge, ask
 from tests.journeys.command_line import load_legacy
 from tests.migrations.chain import TABLES, Chain, exact
@@ -117,7 +118,7 @@ class Places:
         name = f"tbcv_fault_{uuid4().hex}"
         if self.admin_url:
             source = f"TEMPLATE {make_url(template).database}" if template else ""
-            ask(self.admin_url, f"CREATE DATABASE {name} {source}")
+            ask(self.admin_url, f"CREATE DATABASE {name} {source}{STRATEGY}")
             url = make_url(self.admin_url).set(database=name).render_as_string(hide_password=False)
         else:
             url = f"sqlite:///{self.directory}/{name}.db"

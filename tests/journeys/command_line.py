@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 
 from tbcv.migrate.status import State
 from tests import processes
+from tests.conftest import STRATEGY
 from tests.migrations.chain import TABLES, Chain, exact
 from tests.migrations.dumps import STAMPED, carry, load
 from tests.migrations.schema import schema
@@ -206,7 +207,7 @@ def copied(url: str, directory: Path) -> Iterator[str]:
         return
     source = make_url(url)
     admin = source.set(database="postgres").render_as_string(hide_password=False)
-    execute(admin, f"CREATE DATABASE {name} TEMPLATE {source.database}")
+    execute(admin, f"CREATE DATABASE {name} TEMPLATE {source.database}{STRATEGY}")
     yield source.set(database=name).render_as_string(hide_password=False)
     execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
 

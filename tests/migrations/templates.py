@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from tbcv.engine.url import parse_database_url
 from tbcv.migrate.location import own_environment
 from tbcv.migrate.runner import MigrationRunner
+from tests.conftest import STRATEGY
 
 _made: dict[tuple[str, str], str] = {}
 
@@ -34,7 +35,9 @@ async def copy_at(url: URL, revision: str) -> None:
         shutil.copyfile(await _file(revision), url.database)
         return
     template = await _database(url, revision)
-    await _administer(url, f"DROP DATABASE {url.database}", f"CREATE DATABASE {url.database} TEMPLATE {template}")
+    await _administer(
+        url, f"DROP DATABASE {url.database}", f"CREATE DATABASE {url.database} TEMPLATE {template}{STRATEGY}"
+    )
 
 
 async def _file(revision: str) -> Path:
@@ -48,7 +51,7 @@ async def _database(url: URL, revision: str) -> str:
     server = url.set(database="postgres").render_as_string(hide_password=False)
     if (server, revision) not in _made:
         name = f"tbcv_template_{uuid4().hex}"
-        await _administer(url, f"CREATE DATABASE {name}")
+        await _administer(url, f"CREATE DATABASE {name}{STRATEGY}")
         if not _made:
             atexit.register(_drop)
         _made[server, revision] = name
