@@ -59,6 +59,12 @@ def _clean_environment(
         monkeypatch.setenv("TBCV_CACHE_DIRECTORY", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Work in a directory of the test's own, where backups of PostgreSQL go unless somebody says otherwise."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """Start one embedded server per test process."""

@@ -14,7 +14,7 @@ from tbcv.settings import Settings
 from tests.integration.newer import HEAD, OWN, newer_release, runner_of
 from tests.integration.test_fresh import execute
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("elsewhere")]
 
 MARKS = "SELECT action FROM audit_logs WHERE actor_type = 'migrator' AND action LIKE 'revision %' ORDER BY action"
 

@@ -16,7 +16,7 @@ from tbcv.migrate.plan import AppliedStep, Direction
 from tbcv.migrate.status import State, Status
 from tbcv.settings import Settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("elsewhere")]
 
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),

@@ -22,7 +22,7 @@ from tbcv.settings import Settings
 from tests.migrations.chain import TABLES, Chain, exact
 from tests.migrations.dumps import STAMPED, UNVERSIONED, at_head, carry, load, normalised
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("elsewhere")]
 
 # What installations of TBCV 2.0 that are older than the dumps did not have yet.
 LATE = ("validation_types", "parent_validation_id", "comparison_data", "file_hash", "version_number")
