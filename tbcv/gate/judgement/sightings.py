@@ -164,10 +164,15 @@ def _is_much(step: StepRehearsal, work: Work) -> bool:
     return work.is_full_scan or work.read >= work.rows * 0.5 > _FEW or work.changed >= few
 
 
-def _is_scan(step: StepRehearsal, statement: Statement) -> bool:
+def _is_scan(step: StepRehearsal, locks: Sequence[HeldLock], statement: Statement) -> bool:
+    """Tell whether a statement reads all of a table that is locked; another one that is long read is but time."""
     if statement.rewritten or statement.indexed:
         return True
-    return any(one.is_full_scan and (one.rows > 0 or one.table in step.seeded.unfilled) for one in statement.work)
+    locked = {lock.table for lock in locks}
+    return any(
+        one.table in locked and one.is_full_scan and (one.rows > 0 or one.table in step.seeded.unfilled)
+        for one in statement.work
+    )
 
 
 def _effects(step: StepRehearsal, locks: Sequence[HeldLock], statement: Statement) -> tuple[Effect, ...]:
@@ -176,7 +181,7 @@ def _effects(step: StepRehearsal, locks: Sequence[HeldLock], statement: Statemen
         found.insert(0, Effect.BLOCKS_READS)
     if statement.rewritten:
         found.append(Effect.REWRITES_TABLE)
-    if _is_scan(step, statement):
+    if _is_scan(step, locks, statement):
         found.append(Effect.FULL_SCAN_UNDER_LOCK)
     return tuple(found)
 

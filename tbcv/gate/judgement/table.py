@@ -24,6 +24,7 @@ HAZARDS: Final[tuple[Hazard, ...]] = (
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_status", "orders", postgresql_concurrently=True, if_exists=True)
         op.create_index("ix_orders_status", "orders", ["status"], postgresql_concurrently=True)
 
 
@@ -372,6 +373,7 @@ def downgrade():
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_amount", "orders", postgresql_concurrently=True, if_exists=True)
         op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True)
 
 

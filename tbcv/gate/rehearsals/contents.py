@@ -269,8 +269,8 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     if not moved or _is_stamp(same, moved):
         return 0
     mangled = {old for old, new in moved if _is_mangled(old, new, converted=column.type != same.type)}
-    sources, targets = Counter(old for old, _ in pairs), Counter(new for _, new in pairs)
-    # Where each value became one that nothing else became, whoever knows the rule can go back.
+    sources, targets = Counter(old for old, _ in moved), Counter(new for _, new in pairs)
+    # Where each value became one that nothing else became or was, whoever knows the rule can go back.
     confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
     lost = mangled | confused
     return sum(1 for row in earlier.values() if row[here] in lost)

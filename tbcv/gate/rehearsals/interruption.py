@@ -19,6 +19,7 @@ from tbcv.migrate.history import Revision
 
 # Of a loop in batches, the first of its turns tells as much as all of them.
 _MOST = 6
+_LONG = re.compile(r"\s*(?:CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 _BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 
 
@@ -42,10 +43,11 @@ async def try_again(
         What becomes of it then; None where it leads to the same.
     """
     revision = step.revision
+    last = max((one.number for one in step.of(Run.UP) if not _BEGINS.match(one.sql)), default=0)
     for number in _seams(step.of(Run.UP)):
         async with scratch.copy(template) as trial:
             try:
-                await stage.upgrade(trial, (revision.id,), _Cut(revision, number))
+                await stage.upgrade(trial, (revision.id,), _Cut(revision, number, at_end=number > last))
             except _CutError:
                 if failure := await failure_again(stage, trial, revision):
                     return Setback.of(failure)
@@ -76,10 +78,17 @@ def is_in_parts(statements: Sequence[Statement]) -> bool:
 
 
 def _seams(statements: Sequence[Statement]) -> Iterator[int]:
-    """Give the numbers of statements before which something had been committed, one for each pair of lines."""
+    """Give the numbers of statements before which something had been committed, one for each pair of lines.
+
+    What takes long and is committed by itself may also be the last: nobody knows yet that the revision was applied,
+    and an index that was being built is there all the same.
+    """
     seen: set[object] = set()
     # What goes on after an autocommit block begins a transaction on SQLite, which changes nothing.
-    for before, after in pairwise(one for one in statements if not _BEGINS.match(one.sql)):
+    telling = [one for one in statements if not _BEGINS.match(one.sql)]
+    if telling and telling[-1].alone and _LONG.match(telling[-1].sql):
+        yield telling[-1].number + 1
+    for before, after in pairwise(telling):
         lines = (before.location, after.location)
         if (before.alone or before.transaction != after.transaction) and lines not in seen and len(seen) < _MOST:
             seen.add(lines)
@@ -96,11 +105,13 @@ class _Cut:
     Args:
         revision: The revision.
         number: Of the statement, counted from 0.
+        at_end: Whether there is no such statement: the one before it is the last.
     """
 
-    def __init__(self, revision: Revision, number: int) -> None:
+    def __init__(self, revision: Revision, number: int, *, at_end: bool) -> None:
         self._origin = Origin(revision.path)
         self._left = number
+        self._at_end = at_end
 
     def before(self, _connection: Connection, _statement: str) -> None:
         """Count the revision's statements."""
@@ -110,8 +121,10 @@ class _Cut:
             raise _CutError
         self._left -= 1
 
-    def after(self, connection: Connection, statement: str, rows: int) -> None:
-        """Do nothing."""
+    def after(self, _connection: Connection, _statement: str, _rows: int) -> None:
+        """End after the last statement."""
+        if self._at_end and self._left == 0:
+            raise _CutError
 
     def failed(self, connection: Connection, error: BaseException) -> None:
         """Do nothing."""

@@ -30,7 +30,8 @@ from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_ag
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.strays import failure_on_strays
 from tbcv.gate.rehearsals.upkeep import Upkeep, read_upkeep
-from tbcv.gate.seeding.seed import Seeded, seed
+from tbcv.gate.seeding.named import Named, values_named
+from tbcv.gate.seeding.seed import Manner, Seeded, seed
 from tbcv.gate.staging.stage import Stage
 from tbcv.gate.staging.templates import Place
 from tbcv.migrate.history import Revision, read_history
@@ -116,8 +117,7 @@ class _Rehearser:
         self._line = line
         self._done: set[str] = set(done)
         self._stack = AsyncExitStack()
-        self._filled: _Filled | None = None
-        self._tame: _Filled | None = None
+        self._filled: dict[tuple[Manner, str], _Filled] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,7 +131,7 @@ class _Rehearser:
         if not missing:
             return
         await self._stack.aclose()
-        self._filled = self._tame = None
+        self._filled.clear()
         try:
             await self._stage.upgrade(self._line, missing)
         except TbcvError:
@@ -148,15 +148,18 @@ class _Rehearser:
 
     async def step(self, revision: Revision) -> StepRehearsal:
         """Rehearse one revision on the line as it is."""
-        step = await self._tried(revision, await self._template())
+        step = await self._tried(revision, await self._template(revision))
         if step.failure is None:
             return step
         # What fails on some rows does to others what it would do to them once the rest are as it wants them.
-        tame = await self._tried(revision, await self._tame_template(), tame=True)
+        tame = await self._tried(revision, await self._template(revision, Manner.TAME), tame=True)
         if tame.failure is None:
-            failure = replace(step.failure, needs_rows=True)
-            return replace(tame, seeded=step.seeded, failure=failure, cut_short=step.cut_short)
-        return await self._without_rows(step, step.failure)
+            return _told_with(step, step.failure, tame)
+        bare = await self._without_rows(step, step.failure)
+        if bare.failure is None or not bare.failure.needs_rows:
+            return bare
+        sparse = await self._tried(revision, await self._template(revision, Manner.SPARSE), tame=True)
+        return _told_with(step, step.failure, sparse) if sparse.failure is None else bare
 
     async def _tried(self, revision: Revision, filled: _Filled, *, tame: bool = False) -> StepRehearsal:
         template, seeded, before = filled
@@ -198,19 +201,18 @@ class _Rehearser:
         stray = await failure_on_strays(self._stage, self._scratch, template, trial, step)
         return replace(step, failure=replace(stray, needs_rows=True)) if stray else step
 
-    async def _template(self) -> _Filled:
-        if self._filled is None:
-            self._filled = await self._fill(self._rows, tame=False)
-        return self._filled
+    async def _template(self, revision: Revision, manner: Manner = Manner.WILD) -> _Filled:
+        """Return a filled copy of the line; revisions that name no values share one."""
+        named = values_named(revision.path)
+        key = (manner, repr(sorted(named.items())))
+        if key not in self._filled:
+            self._filled[key] = await self._fill(manner, named)
+        return self._filled[key]
 
-    async def _tame_template(self) -> _Filled:
-        if self._tame is None:
-            self._tame = await self._fill(min(self._rows, _TAME_ROWS), tame=True)
-        return self._tame
-
-    async def _fill(self, rows: int, *, tame: bool) -> _Filled:
+    async def _fill(self, manner: Manner, named: Named) -> _Filled:
+        rows = self._rows if manner is Manner.WILD else min(self._rows, _TAME_ROWS)
         template = await self._stack.enter_async_context(self._scratch.copy(self._line))
-        seeded = await seed(template, rows, tame=tame)
+        seeded = await seed(template, rows, manner=manner, named=named)
         async with _looking(template) as look:
             return template, seeded, await look()
 
@@ -268,6 +270,12 @@ class _Rehearser:
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = failure_of(error, origin, refused)
         return tuple(watcher.statements), failure
+
+
+def _told_with(step: StepRehearsal, failure: Failure, other: StepRehearsal) -> StepRehearsal:
+    """Return what came of a revision on rows that it accepts, with its failure on others."""
+    failure = replace(failure, needs_rows=True)
+    return replace(other, seeded=step.seeded, failure=failure, cut_short=step.cut_short)
 
 
 def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehearsal:

@@ -8,8 +8,12 @@ reported: a foreign schema may ask for what nobody can guess.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
+from itertools import cycle
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -17,11 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.url import DatabaseURL
+from tbcv.gate.seeding.named import ANYWHERE, Named
 from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
 from tbcv.gate.seeding.values import (
     CYCLE,
     Kind,
     SeedColumn,
+    fits,
     is_repeated,
     is_telling,
     is_typed_by_people,
@@ -34,8 +40,26 @@ _BUDGET = 60_000
 _ATTEMPTS = 4
 _MOST_PARTS = 100
 _ALIKE = 40
+# Few enough that what is done to them alone is not done to a large part of a table.
+_NAMED = 13
+_TWIN = 11
 
 Row = dict[str, object]
+
+
+class Manner(Enum):
+    """What rows are like.
+
+    Attributes:
+        WILD: As in production, where anything is that nothing forbids.
+        TAME: Without what is most likely to be in the way of a stricter schema: nothing is empty, long, twice there
+            or far from the rest.
+        SPARSE: Empty wherever that is allowed.
+    """
+
+    WILD = auto()
+    TAME = auto()
+    SPARSE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +75,9 @@ class Seeded:
     unfilled: Mapping[str, str]
 
 
-async def seed(address: DatabaseURL, rows: int = 2000, *, tame: bool = False) -> Seeded:
+async def seed(
+    address: DatabaseURL, rows: int = 2000, *, manner: Manner = Manner.WILD, named: Named = MappingProxyType({})
+) -> Seeded:
     """Fill all tables of a scratch database.
 
     A table in which the history itself has put a fair number of rows is left as it is: nobody knows better what
@@ -60,27 +86,27 @@ async def seed(address: DatabaseURL, rows: int = 2000, *, tame: bool = False) ->
     Args:
         address: A scratch database.
         rows: How many rows each table is to have.
-        tame: Whether to leave out what is most likely to be in the way of a stricter schema: nothing is empty, long,
-            twice there or far from the rest.
+        manner: What they are like.
+        named: Values of which some rows are to have one.
     """
     engine = migration_engine(address)
     try:
         async with engine.connect() as connection:
-            done = await connection.run_sync(_seed, rows, tame)
+            done = await connection.run_sync(_seed, rows, manner, named)
             await connection.commit()
             return done
     finally:
         await engine.dispose()
 
 
-def _seed(connection: Connection, rows: int, tame: bool) -> Seeded:
+def _seed(connection: Connection, rows: int, manner: Manner, named: Named) -> Seeded:
     tables = read_tables(connection)
     wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
     _without_triggers(connection)
     counts: dict[str, int] = {}
     unfilled: dict[str, str] = {}
     for table in tables:
-        writer = _Writer(connection, table, wanted, tame=tame)
+        writer = _Writer(connection, table, wanted, manner=manner, named=named)
         counts[table.name], why = writer.fill()
         if counts[table.name] == 0:
             unfilled[table.name] = why or "no row satisfies its constraints"
@@ -106,18 +132,22 @@ class _Writer:
         connection: In a transaction.
         table: The table.
         wanted: How many rows it is to have.
-        tame: As for `seed`.
+        manner: As for `seed`.
+        named: As for `seed`.
     """
 
-    def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, tame: bool) -> None:
+    def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, manner: Manner, named: Named) -> None:
         self._connection = connection
-        self._tame = tame
+        self._named = named
+        self._tame = manner is not Manner.WILD
+        self._sparse = manner is Manner.SPARSE
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
         self._table = replace(
             table, columns=tuple(one for one in table.columns if not one.automatic or _is_referring(table, one))
         )
         self._unique = {name for key in table.keys if len(key) == 1 for name in key} | self._telling_apart(table)
+        self._keys = {name for key in table.keys for name in key}
         self._parents: dict[Reference, list[tuple[object, ...]]] = {}
         self._references = tuple(enumerate(sorted(table.references, key=lambda one: -len(one.columns))))
 
@@ -187,15 +217,26 @@ class _Writer:
         if not names:
             return [{} for _ in numbers]
         columns = [self._values_of(column, numbers, attempt) for column in self._table.columns]
-        found = []
+        found: list[Row] = []
         for number, values in zip(numbers, zip(*columns, strict=True), strict=True):
             referred: Row = {}
             if all(self._refer(referred, reference, number, place) for place, reference in self._references):
-                found.append(dict(zip(names, values, strict=True)) | referred)
+                row = dict(zip(names, values, strict=True)) | referred
+                found.append(row if self._tame or number % _TWIN or not found else found[-1] | self._own(row))
         return found
+
+    def _own(self, row: Row) -> Row:
+        """Return of a row that is to be like another what cannot be: its keys, and what is never there twice."""
+        return {
+            name: value
+            for name, value in row.items()
+            if name in self._keys or ((column := self._table.column(name)) and not is_repeated(column))
+        }
 
     def _values_of(self, column: SeedColumn, numbers: range, attempt: int) -> list[object]:
         """Return the values of a column, which repeat unless they have to differ: making one takes long."""
+        if self._sparse and column.nullable and not (attempt and _is_checked(self._table, column)):
+            return [None for _ in numbers]
         unique = column.name in self._unique
         cycle = not (unique or self._tame or is_telling(column))
         # Of another length for each column: else one would seem to be made out of the other.
@@ -205,15 +246,29 @@ class _Writer:
         values = [make(column, number, attempt, unique=unique) for number in different]
         if not cycle and not self._tame:
             values = [_alike(column, values, place, unique=unique) for place in range(len(values))]
+        self._name(column, values, unique=column.name in self._keys)
         if self._sqlite and column.kind is not Kind.TEXT:
             values = [_written(column, value) for value in values]
         return [values[number % length] for number in numbers] if cycle else values
+
+    def _name(self, column: SeedColumn, values: list[object], *, unique: bool) -> None:
+        """Put the values that are named for a column in places of others, each once where they must differ."""
+        known = self._named.get(column.name.lower(), ())
+        if not known and not unique and column.kind in (Kind.TEXT, Kind.ENUM):
+            known = self._named.get(ANYWHERE, ())
+        if self._tame:
+            # What rows are chosen by, none of them has; the words that a CHECK wants, all do.
+            known = tuple(one for one in known if not one.changing and column.kind in (Kind.TEXT, Kind.ENUM))
+        fitting = [one.text for one in known if fits(column, one.text) and (one.changing or not unique)]
+        places = range(len(values)) if self._tame else range(_NAMED // 2, len(values), _NAMED)
+        for place, text in zip(places, fitting if unique else cycle(fitting), strict=False):
+            values[place] = text
 
     def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
         """Choose what a row refers to; returns whether the row is possible."""
         columns = [self._table.column(name) for name in reference.columns]
         optional = any(column is not None and column.nullable for column in columns)
-        absent = optional and not self._tame and number % 7 == (place * 3 + 2) % 7
+        absent = optional and (self._sparse or (not self._tame and number % 7 == (place * 3 + 2) % 7))
         if reference.table == self._table.name or absent:
             if optional:
                 row.update({name: None for name in reference.columns if name not in row})
@@ -328,6 +383,10 @@ def _written(column: SeedColumn, value: object) -> object:
     if column.kind is Kind.OTHER:
         return str(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _is_checked(table: SeedTable, column: SeedColumn) -> bool:
+    return any(re.search(rf"\b{re.escape(column.name)}\b", one, re.IGNORECASE) for one in table.checks)
 
 
 def _is_referring(table: SeedTable, column: SeedColumn) -> bool:

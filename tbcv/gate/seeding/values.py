@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
+from uuid import UUID
 
 _BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
 _WORDS = ("draft", "active", "pending", "closed", "archived")
@@ -170,6 +171,18 @@ def _holds_uuids(column: SeedColumn) -> bool:
     return column.limits in ((36,), (32,)) and bool(column.words & {"id", "uuid", "guid"})
 
 
+def fits(column: SeedColumn, text: str) -> bool:
+    """Tell whether a column may hold a text that was written for it, as far as its type tells."""
+    read = _READERS.get(column.kind)
+    if read is None:
+        return column.kind is Kind.TEXT and (not column.limits or len(text) <= column.limits[0])
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return column.kind is not Kind.ENUM or text in column.labels
+
+
 def value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
     """Return a value for a column.
 
@@ -199,6 +212,8 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
     """Return a value for a column that differs from others, is not empty, and fits where any value fits."""
     if column.kind is Kind.TEXT and not _holds_uuids(column):
         return _tame_text(column, number, unique=unique)
+    if column.kind is Kind.ENUM and not unique:
+        return next((one for one in column.labels if column.default.startswith(f"'{one}'")), column.labels[0])
     if column.kind is Kind.FLOAT and not column.numbers:
         return number % 10**5 + 0.375
     if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
@@ -267,6 +282,17 @@ _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
     Kind.ENUM: lambda column, number: column.labels[number % len(column.labels)],
     Kind.ARRAY: _array,
     Kind.OTHER: _other,
+}
+
+
+_READERS: Final[Mapping[Kind, Callable[[str], object]]] = {
+    Kind.INTEGER: int,
+    Kind.NUMERIC: float,
+    Kind.FLOAT: float,
+    Kind.DATE: date.fromisoformat,
+    Kind.TIMESTAMP: datetime.fromisoformat,
+    Kind.UUID: UUID,
+    Kind.ENUM: str,
 }
 
 
