@@ -181,7 +181,7 @@ def _kill_everywhere(
     for before, after in steps:
         passed = journeys.boundaries(what, before, after)
         # Another first one for every step, so that the sample does not favour what all steps begin with.
-        for boundary in range(1 + kills % STRIDE, len(passed) + 1, STRIDE):
+        for boundary in range(1 + kills * 13 % min(STRIDE, len(passed)), len(passed) + 1, STRIDE):
             url = places.copy(before.url)
             done = _step(places, what, url, after.revision, kill_at=boundary, number=number)
             left = place(url)
