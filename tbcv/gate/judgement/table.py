@@ -24,7 +24,6 @@ HAZARDS: Final[tuple[Hazard, ...]] = (
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
-        op.drop_index("ix_orders_status", "orders", postgresql_concurrently=True, if_exists=True)
         op.create_index("ix_orders_status", "orders", ["status"], postgresql_concurrently=True)
 
 
@@ -373,7 +372,6 @@ def downgrade():
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
-        op.drop_index("ix_orders_amount", "orders", postgresql_concurrently=True, if_exists=True)
         op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True)
 
 
