@@ -11,9 +11,10 @@ from tbcv.engine.failures import database_errors
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import DatabaseUnavailableError, UpgradeFailedError
+from tbcv.migrate.losses.columns import read_columns
 from tbcv.migrate.losses.model import How, Loss, Losses, Taken
 from tbcv.migrate.losses.postgresql import PostgresqlWatch
-from tbcv.migrate.losses.sqlite import SqliteWatch, read_columns
+from tbcv.migrate.losses.sqlite import SqliteWatch
 from tbcv.migrate.plan import Direction, Plan
 from tbcv.migrate.runner import MigrationRunner
 
@@ -61,7 +62,7 @@ async def _rehearse(address: DatabaseURL, runner: MigrationRunner, plan: Plan, g
     for revision in plan.current:
         await MigrationRunner(address, runner.environment).upgrade(revision)
     watch = SqliteWatch(address) if address.dialect == "sqlite" else PostgresqlWatch(address)
-    trial = MigrationRunner(address, runner.environment, engine=watch.engine)
+    trial = MigrationRunner(address, runner.environment, engine=watch.engine())
     for step in plan.steps:
         await watch.begin()
         if plan.direction is Direction.UPGRADE:

@@ -1,24 +1,11 @@
-"""What is lost, as values; and the schema between two steps, as far as losses show in it."""
+"""What is lost, as values."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
-
-Columns = Mapping[str, str]
-"""The types of a table's columns by name."""
-
-_TYPE = re.compile(r"^(?P<base>[a-z ]+)(?:\((?P<length>\d+)(?:,\s*(?P<scale>-?\d+))?\)(?P<rest>[a-z ]*))?$")
-# Each holds every value of those before it.
-_WIDER = (
-    ("smallint", "integer", "bigint"),
-    ("real", "double precision"),
-    ("character varying", "text"),
-    ("varchar", "text"),
-)
 
 
 class How(StrEnum):
@@ -78,39 +65,15 @@ class Losses:
     tried_on: str = ""
 
 
-def widens(old: str, new: str) -> bool:
-    """Whether a column of one type keeps every value when it becomes one of another.
-
-    Args:
-        old: As the engine prints it, as in ``character varying(20)``.
-        new: Likewise.
-    """
-    if old.lower() == new.lower():
-        return True
-    before, after = _TYPE.match(old.lower()), _TYPE.match(new.lower())
-    if before is None or after is None:
-        return False
-    kinds = [one["base"] + (one["rest"] or "") for one in (before, after)]
-    if kinds[0] != kinds[1]:
-        ranks = [one for one in _WIDER if set(kinds) <= set(one)]
-        return after["length"] is None and any(one.index(kinds[0]) < one.index(kinds[1]) for one in ranks)
-    if after["length"] is None:
-        return True
-    if before["length"] is None:
-        return False
-    scales = int(before["scale"] or 0), int(after["scale"] or 0)
-    whole = int(before["length"]) - scales[0], int(after["length"]) - scales[1]
-    return scales[0] <= scales[1] and whole[0] <= whole[1]
-
-
 def once(found: Iterable[Taken]) -> list[Taken]:
     """Leave out what goes with something larger, and what is said twice."""
     found = list(dict.fromkeys(found))
-    gone = {one.table for one in found if one.column is None and one.how is How.DROPPED}
+    tables = {one.table for one in found if one.column is None and one.how is How.DROPPED}
     columns = {(one.table, one.column) for one in found if one.how is How.DROPPED}
-    return [
-        one
-        for one in found
-        if (one.how is How.DROPPED and (one.column is None or one.table not in gone))
-        or (one.how is not How.DROPPED and one.table not in gone and (one.table, one.column) not in columns)
-    ]
+
+    def goes_with_larger(one: Taken) -> bool:
+        if one.how is How.DROPPED and one.column is None:
+            return False
+        return one.table in tables or (one.how is not How.DROPPED and (one.table, one.column) in columns)
+
+    return [one for one in found if not goes_with_larger(one)]

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tbcv.engine.engines import migration_engine
 from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.bookkeeping import BOOKKEEPING
-from tbcv.migrate.losses.model import How, Taken, once, widens
+from tbcv.migrate.losses.columns import widens
+from tbcv.migrate.losses.model import How, Taken, once
 
 # Theirs is an own schema, where no revision looks.
 _NOTES = (
@@ -88,14 +89,14 @@ class PostgresqlWatch:
         address: The scratch database.
     """
 
-    engine = None
-    """No engine in particular: what is watched is the database."""
-
     def __init__(self, address: DatabaseURL) -> None:
         self._address = address
         self._first: dict[int, Table] | None = None
         self._before: dict[int, Table] = {}
         self._references: list[Reference] = []
+
+    def engine(self) -> None:
+        """Make no engine in particular: what is watched is the database."""
 
     async def begin(self) -> None:
         """Look at the schema before a step, and watch its tables."""

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, event, inspect
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tbcv.engine.engines import is_absent, migration_engine
 from tbcv.engine.url import DatabaseURL
-from tbcv.migrate.bookkeeping import BOOKKEEPING
-from tbcv.migrate.losses.model import Columns, How, Taken, once, widens
+from tbcv.migrate.losses.columns import Columns, read_columns, widens
+from tbcv.migrate.losses.model import How, Taken, once
 
 
 class SqliteWatch:
@@ -29,9 +29,8 @@ class SqliteWatch:
         self._asked: list[tuple[int, str | None, str | None]] = []
         self._before: dict[str, Columns] = {}
 
-    @property
     def engine(self) -> AsyncEngine:
-        """A new engine whose statements are watched."""
+        """Make an engine whose statements are watched."""
         engine = migration_engine(self._address)
 
         @event.listens_for(engine.sync_engine, "connect")
@@ -87,20 +86,9 @@ class SqliteWatch:
         engine = migration_engine(self._address)
         try:
             async with engine.connect() as connection:
-                return await _columns(connection)
+                return await connection.run_sync(read_columns)
         finally:
             await engine.dispose()
-
-
-async def _columns(connection: AsyncConnection) -> dict[str, Columns]:
-    return await connection.run_sync(read_columns)
-
-
-def read_columns(connection: Connection) -> dict[str, Columns]:
-    """Return the columns of every table that can be named without its schema, with their types."""
-    inspector = inspect(connection)
-    names = sorted(set(inspector.get_table_names()) - BOOKKEEPING)
-    return {name: {one["name"]: str(one["type"]) for one in inspector.get_columns(name)} for name in names}
 
 
 def _missing(before: dict[str, Columns], after: dict[str, Columns]) -> Iterator[Taken]:

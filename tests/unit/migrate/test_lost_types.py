@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tbcv.migrate.losses.model import How, Taken, once, widens
+from tbcv.migrate.losses.columns import widens
+from tbcv.migrate.losses.model import How, Taken, once
 from tbcv.migrate.losses.postgresql import updated_columns
 
 
