@@ -12,10 +12,10 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
@@ -45,25 +45,21 @@ def commit_singly(engine: AsyncEngine, held: HeldLock, policy: DdlPolicy, openin
         opening: What begins each transaction of the run; its second column is the server process.
     """
 
-    def handled(context: ExecutionContext, statement: str, execute: Callable[[], object]) -> bool:
-        connection = context.root_connection
-        raw: Any = connection.connection.driver_connection
-        if not is_autocommit(connection) or raw.is_in_transaction() or _TRANSACTION.match(statement):
-            return False
-        _Single(connection, held, policy, opening).execute(execute)
-        return True
+    def handler(name: str) -> Callable[..., bool]:
+        def handle(*arguments: object) -> bool:
+            context: Any = arguments[-1]
+            connection, statement = context.root_connection, str(arguments[1])
+            inside = connection.connection.driver_connection.is_in_transaction()
+            if not is_autocommit(connection) or inside or _TRANSACTION.match(statement):
+                return False
+            execute = partial(getattr(context.dialect, name), *arguments)
+            _Single(connection, held, policy, opening).execute(execute)
+            return True
 
-    @event.listens_for(engine.sync_engine, "do_execute")
-    def _one(cursor: DBAPICursor, statement: str, parameters: Any, context: ExecutionContext) -> bool:  # noqa: ANN401
-        return handled(context, statement, lambda: context.dialect.do_execute(cursor, statement, parameters, context))
+        return handle
 
-    @event.listens_for(engine.sync_engine, "do_execute_no_params")
-    def _bare(cursor: DBAPICursor, statement: str, context: ExecutionContext) -> bool:
-        return handled(context, statement, lambda: context.dialect.do_execute_no_params(cursor, statement, context))
-
-    @event.listens_for(engine.sync_engine, "do_executemany")
-    def _many(cursor: DBAPICursor, statement: str, rows: Any, context: ExecutionContext) -> bool:  # noqa: ANN401
-        return handled(context, statement, lambda: context.dialect.do_executemany(cursor, statement, rows, context))
+    for name in ("do_execute", "do_execute_no_params", "do_executemany"):
+        event.listen(engine.sync_engine, name, handler(name))
 
 
 class _Single:
