@@ -36,14 +36,14 @@ class Trace:
         clock: The steps that it took.
         known: Whether the database's place among the revisions is known; a table of the application's is not written
             to otherwise.
-        before: The revisions recorded before.
+        before: The revisions recorded before; None where that was not found out.
         backup: The id of the backup that was taken first; empty where none was.
         outcome: What it did; None while it has done nothing.
     """
 
     clock: StepClock
     known: bool = False
-    before: tuple[str, ...] = ()
+    before: tuple[str, ...] | None = None
     backup: str = ""
     outcome: Outcome | None = None
 
@@ -73,15 +73,15 @@ class Recorder:
             clock: Notes its steps.
         """
         trace = Trace(clock)
-        ended, why = "", ""
+        ended, why, damaged = "", "", False
         try:
             yield trace
             ended = "done" if trace.outcome is not None else ""
         except (RevisionNotFoundError, MultipleHeadsError):
             raise
         except MigrationError as error:
-            if not is_corrupt(error):
-                ended, why = "refused" if isinstance(error, (RefusedError, AdoptionError)) else "failed", str(error)
+            ended, why = "refused" if isinstance(error, (RefusedError, AdoptionError)) else "failed", str(error)
+            damaged = is_corrupt(error)
             raise
         except asyncio.CancelledError:
             ended = "interrupted"
@@ -89,7 +89,7 @@ class Recorder:
         finally:
             if self.journal is not None and ended:
                 _tell(direction, trace, ended, why)
-            if self.journal is not None and ended and self._may_write(self.journal, trace, ended):
+            if self.journal is not None and ended and not damaged and self._may_write(self.journal, trace, ended):
                 with anyio.CancelScope(shield=True):
                     await self._write(self.journal, trace, direction, ended, why)
 
@@ -104,7 +104,7 @@ class Recorder:
                 return
             after = outcome.after if outcome is not None else await self.current()
             way = direction if outcome is None else outcome.direction
-            entry = Entry(way, ended, trace.before, after, tuple(trace.clock.steps), why, trace.backup)
+            entry = Entry(way, ended, trace.before or (), after, tuple(trace.clock.steps), why, trace.backup)
             async with self.connect() as connection:
                 await connection.run_sync(write_entry, journal, entry)
         except (SQLAlchemyError, OSError, TbcvError) as error:
@@ -117,16 +117,17 @@ def _tell(direction: Direction, trace: Trace, ended: str, why: str) -> None:
     """Say how a run ended; of one that failed its caller says why."""
     outcome = trace.outcome
     way = direction if outcome is None else outcome.direction
-    before, after = (", ".join(one) or "base" for one in (trace.before, outcome.after if outcome else trace.before))
-    where = f"{before} -> {after}" if outcome else f"from {before}"
+    before, after = (trace.before, None) if outcome is None else (outcome.before, outcome.after)
+    where = "" if before is None else f" {'' if after is not None else 'from '}{', '.join(before) or 'base'}"
+    where += "" if after is None else f" -> {', '.join(after) or 'base'}"
     fields = {
         "event": "run",
         "direction": way,
         "ended": ended,
-        "before": list(outcome.before if outcome else trace.before),
-        "after": list(outcome.after) if outcome else None,
+        "before": before,
+        "after": after,
         "revisions": [step.id for step in trace.clock.steps],
         "backup": trace.backup or None,
         "reason": why or None,
     }
-    _log.info("%s %s: %s", way, where, ended, extra=fields)
+    _log.info("%s%s: %s", way, where, ended, extra=fields)
