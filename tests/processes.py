@@ -26,12 +26,12 @@ MODULES = ("tbcv.cli.main", "tbcv.cli.migrate", "alembic.command", "aiosqlite", 
 
 
 def run(
-    arguments: Sequence[str], *, directory: Path, variables: Mapping[str, str]
+    arguments: Sequence[str], *, directory: Path, variables: Mapping[str, str], root: Path = ROOT
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `tbcv` with these arguments, in this directory and with these environment variables only."""
+    """Run the `tbcv` of a checkout with these arguments, in this directory and with these variables only."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
         streams = [nothing.fileno(), out.fileno(), err.fileno()]
-        code = _ask(_forks(ROOT), [list(arguments), str(directory), dict(variables)], streams)
+        code = _ask(_forks(root), [list(arguments), str(directory), dict(variables)], streams)
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(list(arguments), code, out.read(), err.read())

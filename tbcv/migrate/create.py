@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,19 +103,31 @@ async def _create(
     write: bool,
 ) -> Creation:
     head = read_history(environment).head
-    with drafted(environment) as draft:
-        path = await _generate(draft, scratch, message, autogenerate=autogenerate)
+    async with AsyncExitStack() as stack:
+        draft = stack.enter_context(drafted(environment))
+        # The chain is run once on each engine; all else begins with copies of these.
+        grounds = {one: await stack.enter_async_context(at_head(draft, scratch, one)) for one in scratch.dialects}
+
+        async def agree(address: DatabaseURL) -> None:
+            _require_agreement(address.dialect, await find_drift(address, draft, scratch, create_all))
+
+        path = await _generate(draft, scratch, grounds, message, autogenerate=autogenerate)
         if path is None:
-            await _require_agreement(draft, scratch, create_all)
+            for ground in grounds.values():
+                await agree(ground)
             return Creation(None)
         revision = read_history(draft).head
-        tried = [await _try(draft, scratch, dialect, head) for dialect in scratch.dialects]
-        if autogenerate:
-            await _require_agreement(draft, scratch, create_all)
+        tried = []
+        for dialect, ground in grounds.items():
+            async with scratch.copy(ground) as address:
+                tried.append((dialect, *await _try(draft, address, head)))
+                if autogenerate:
+                    await agree(address)
         target = environment.version_directories[0] / path.name
         if write:
             # Another project has a ledger only if it wants one.
-            measured = await measure(draft, scratch, anew=[revision]) if ledger_path(environment).exists() else None
+            kept = ledger_path(environment).exists()
+            measured = await measure(draft, scratch, anew=[revision], below=grounds) if kept else None
             marks = await mark(draft, scratch, [revision]) if measured and mark is not None else {}
             _put(path, target)
             if measured is not None:
@@ -185,10 +197,15 @@ def _clean(message: str) -> str:
 
 
 async def _generate(
-    draft: AlembicEnvironment, scratch: ScratchDatabases, message: str, *, autogenerate: bool
+    draft: AlembicEnvironment,
+    scratch: ScratchDatabases,
+    grounds: Mapping[Dialect, DatabaseURL],
+    message: str,
+    *,
+    autogenerate: bool,
 ) -> Path | None:
     # The last engine is PostgreSQL where there is one.
-    async with at_head(draft, scratch, scratch.dialects[-1]) as address:
+    async with scratch.copy(grounds[scratch.dialects[-1]]) as address:
         return await run_alembic(address, _revise, draft, address, message, autogenerate)
 
 
@@ -214,36 +231,28 @@ def _revise(
     return Path(made.path) if isinstance(made, Script) else None
 
 
-async def _require_agreement(
-    draft: AlembicEnvironment, scratch: ScratchDatabases, create_all: Callable[[Connection], None] | None
-) -> None:
-    for dialect in scratch.dialects:
-        if left := await find_drift(draft, scratch, dialect, create_all):
-            raise RevisionInvalidError(
-                f"on {dialect} the models differ from the migrations beyond what Alembic generates: {'; '.join(left)}",
-                hint="nothing was written; create it with --no-autogenerate and write the operations by hand",
-            )
+def _require_agreement(dialect: str, left: Collection[str]) -> None:
+    if left:
+        raise RevisionInvalidError(
+            f"on {dialect} the models differ from the migrations beyond what Alembic generates: {'; '.join(left)}",
+            hint="nothing was written; create it with --no-autogenerate and write the operations by hand",
+        )
 
 
-async def _try(
-    draft: AlembicEnvironment, scratch: ScratchDatabases, dialect: Dialect, parent: str
-) -> tuple[Dialect, str, str]:
-    """Run a draft up, down and up on one engine; returns the SQL of both ways."""
-    async with scratch.database(dialect) as address:
-        runner = MigrationRunner(address, draft)
-        try:
-            if parent != "base":
-                await runner.upgrade(parent)
-            up = await runner.script(await runner.plan_upgrade())
-            await runner.upgrade()
-            down = await runner.script(await runner.plan_downgrade(parent))
-            await runner.downgrade(parent)
-            await runner.upgrade()
-        except UpgradeFailedError as error:
-            raise RevisionInvalidError(
-                f"the new revision does not run on {dialect}: {error.message}", hint="nothing was written"
-            ) from error
-    return dialect, up, down
+async def _try(draft: AlembicEnvironment, address: DatabaseURL, parent: str) -> tuple[str, str]:
+    """Run a draft up, down and up on a database at its parent; returns the SQL of both ways."""
+    runner = MigrationRunner(address, draft)
+    try:
+        up = await runner.script(await runner.plan_upgrade())
+        await runner.upgrade()
+        down = await runner.script(await runner.plan_downgrade(parent))
+        await runner.downgrade(parent)
+        await runner.upgrade()
+    except UpgradeFailedError as error:
+        raise RevisionInvalidError(
+            f"the new revision does not run on {address.dialect}: {error.message}", hint="nothing was written"
+        ) from error
+    return up, down
 
 
 def _put(draft: Path, target: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import Connection, inspect, text
 
@@ -45,7 +46,11 @@ class Measurement:
 
 
 async def measure(
-    environment: AlembicEnvironment, scratch: ScratchDatabases, *, anew: Collection[str] | None = None
+    environment: AlembicEnvironment,
+    scratch: ScratchDatabases,
+    *,
+    anew: Collection[str] | None = None,
+    below: Mapping[Dialect, DatabaseURL] = MappingProxyType({}),
 ) -> Measurement:
     """Run the chain on scratch databases and note what each revision makes of the schema.
 
@@ -57,6 +62,7 @@ async def measure(
         scratch: Where it runs.
         anew: The revisions to look at, with all that follow them: what the ledger says of the ones before is taken
             over where their files mean the same. None looks at all.
+        below: Scratch databases that have every revision but these; copies of them are gone on from.
 
     Raises:
         UpgradeFailedError: The chain does not run.
@@ -73,7 +79,10 @@ async def measure(
             fingerprints.setdefault(name, {})[dialect] = entry.fingerprints[dialect]
             if entry.leaves_rows:
                 rows.add(name)
-        for name, snapshot, leaves_rows in await _run_chain(environment, history, scratch, dialect, held):
+        rest = set(history.revisions) - held.keys()
+        ground = below.get(dialect) if anew is not None and rest == set(anew) else None
+        given = scratch.database(dialect) if ground is None else scratch.copy(ground)
+        for name, snapshot, leaves_rows in await _run_chain(environment, history, given, rest):
             schemas[dialect] = snapshot
             fingerprints.setdefault(name, {})[dialect] = short(snapshot.fingerprint)
             if leaves_rows:
@@ -136,8 +145,13 @@ async def snapshot_at(
     async with scratch.database(dialect) as address:
         if revision != "base":
             await MigrationRunner(address, environment).upgrade(revision)
-        snapshot, _ = await _look(address)
-        return snapshot
+        return await snapshot_of(address)
+
+
+async def snapshot_of(address: DatabaseURL) -> Snapshot:
+    """Return the schema of a scratch database."""
+    snapshot, _ = await _look(address)
+    return snapshot
 
 
 async def snapshot_of_models(
@@ -167,15 +181,14 @@ async def at_head(
 async def _run_chain(
     environment: AlembicEnvironment,
     history: History,
-    scratch: ScratchDatabases,
-    dialect: Dialect,
-    known: Collection[str],
+    given: AbstractAsyncContextManager[DatabaseURL],
+    wanted: Collection[str],
 ) -> list[tuple[str, Snapshot, bool]]:
     found = []
-    async with scratch.database(dialect) as address:
+    async with given as address:
         runner = MigrationRunner(address, environment)
         for revision in history.ordered():
-            if revision.id in known:
+            if revision.id not in wanted:
                 continue
             await runner.upgrade(revision.id)
             snapshot, leaves_rows = await _look(address)

@@ -57,6 +57,7 @@ class CommandLine:
         scratch: A PostgreSQL server for scratch databases, so that no process starts its own.
         directory: The working directory.
         root: The checkout from which tbcv is imported.
+        edited: Whether its modules change between commands, so that each has to import them anew.
         environ: More variables.
     """
 
@@ -64,15 +65,16 @@ class CommandLine:
     scratch: str
     directory: Path
     root: Path = ROOT
+    edited: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, url: str | None) -> CommandLine:
         """Return the same with another DATABASE_URL."""
         return replace(self, url=url)
 
-    def within(self, root: Path) -> CommandLine:
-        """Return the same out of another checkout."""
-        return replace(self, root=root)
+    def within(self, root: Path, *, edited: bool = False) -> CommandLine:
+        """Return the same out of another checkout, the modules of which may be edited between commands."""
+        return replace(self, root=root, edited=edited)
 
     def having(self, **environ: str) -> CommandLine:
         """Return the same with more environment variables."""
@@ -87,8 +89,9 @@ class CommandLine:
         return done
 
     def _ran(self, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[bytes]:
-        if self.root == ROOT:
-            return processes.run(["migrate", *arguments], directory=self.directory, variables=self.variables())
+        if not self.edited:
+            words = ["migrate", *arguments]
+            return processes.run(words, directory=self.directory, variables=self.variables(), root=self.root)
         return subprocess.run(
             self.command(*arguments),
             cwd=self.directory,

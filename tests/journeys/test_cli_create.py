@@ -62,7 +62,7 @@ def test_out_of_changed_models(on_sqlite: CommandLine, tmp_path: Path) -> None:
     upgrade(str(on_sqlite.url), "004")
     before = bytes_of(str(on_sqlite.url))
     root = copy_checkout(tmp_path / "copy")
-    tbcv = on_sqlite.within(root)
+    tbcv = on_sqlite.within(root, edited=True)
     change_models(root, GROWN)
     drift = tbcv("check", code=1)
     assert drift.err == ""

@@ -15,6 +15,8 @@ from tbcv.migrate.bookkeeping import BOOKKEEPING_NAMES
 from tbcv.migrate.snapshot.model import Fact
 from tbcv.migrate.snapshot.printed import canonical
 
+# The least number of what somebody made; thousands of comments are on what is below.
+_FIRST = 16384
 _OURS = r"""
     {n}.nspname NOT IN ('pg_catalog', 'information_schema') AND {n}.nspname !~ '^pg_(toast|temp)'
     AND NOT EXISTS (
@@ -320,7 +322,7 @@ _QUERIES = (
     SELECT 'type ' || t.oid::regtype,
         'comment on type ' || t.oid::regtype || coalesce('.' || quote_ident(k.conname), '')
         || ': ' || quote_literal(m.description)
-    FROM pg_description m
+    FROM (SELECT * FROM pg_description WHERE objoid >= {_FIRST}) m
     LEFT JOIN pg_constraint k ON k.oid = m.objoid AND m.classoid = 'pg_constraint'::regclass
     JOIN pg_type t ON (t.oid = m.objoid AND m.classoid = 'pg_type'::regclass) OR t.oid = k.contypid
     JOIN pg_namespace n ON n.oid = t.typnamespace WHERE {_OURS.format(n="n", o="t")}
@@ -328,14 +330,15 @@ _QUERIES = (
     f"""
     SELECT 'function ' || p.oid::regprocedure,
         'comment on function ' || p.oid::regprocedure || ': ' || quote_literal(m.description)
-    FROM pg_description m JOIN pg_proc p ON p.oid = m.objoid AND m.classoid = 'pg_proc'::regclass
+    FROM (SELECT * FROM pg_description WHERE objoid >= {_FIRST}) m
+    JOIN pg_proc p ON p.oid = m.objoid AND m.classoid = 'pg_proc'::regclass
     JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_OURS.format(n="n", o="p")}
     """,
-    """
+    f"""
     SELECT o.type || ' ' || o.identity,
         'comment on ' || o.type || ' ' || o.identity || ': ' || quote_literal(m.description)
     FROM pg_description m, pg_identify_object(m.classoid, m.objoid, m.objsubid) o
-    WHERE m.objoid >= 16384 AND m.classoid NOT IN ('pg_class'::regclass, 'pg_constraint'::regclass,
+    WHERE m.objoid >= {_FIRST} AND m.classoid NOT IN ('pg_class'::regclass, 'pg_constraint'::regclass,
             'pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_statistic_ext'::regclass,
             'pg_type'::regclass, 'pg_proc'::regclass, 'pg_extension'::regclass)
         AND NOT EXISTS (SELECT 1 FROM pg_depend e
