@@ -1,7 +1,8 @@
 """Pairs of revisions that look alike: one with a hazard, one without, and what each does to whom.
 
 Effects are written as letters: R blocks reads, W blocks writes, X rewrites a table, S scans fully under a lock,
-L loses data, I irreversible, F fails, N not rerunnable. None: not for this engine.
+L loses data, I irreversible, F fails, N not rerunnable, B breaks the previous release as far as rehearsals tell.
+None: not for this engine.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ LETTERS = {
     "I": Effect.IRREVERSIBLE,
     "F": Effect.FAILS,
     "N": Effect.NOT_RERUNNABLE,
+    "B": Effect.BREAKS_PREVIOUS_RELEASE,
 }
 
 BASE = """
@@ -81,6 +83,8 @@ def upgrade():
         op.execute("CREATE TABLE parts_old PARTITION OF parts FOR VALUES FROM ('2020-01-01') TO ('2030-01-01')")
         op.execute("CREATE TABLE parts_new (id integer NOT NULL, day date NOT NULL, body text,"
                    " CHECK (day >= '2030-01-01' AND day < '2040-01-01'))")
+        op.execute("CREATE TABLE dated (id integer NOT NULL, day date NOT NULL) PARTITION BY RANGE (day)")
+        op.execute("CREATE TABLE dated_rest PARTITION OF dated DEFAULT")
         op.execute("CREATE TABLE parts_raw (id integer NOT NULL, day date NOT NULL, body text)")
 
 

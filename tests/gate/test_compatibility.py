@@ -133,6 +133,14 @@ CASES: dict[str, Case] = {
     "new_foreign_key": Case(
         BATCH + 'batch.create_foreign_key("@_some", "owners", ["other_id"], ["id"])', NEW_FIRST, certain=False
     ),
+    "new_foreign_key_to_an_empty_table": Case(
+        'op.execute("UPDATE @ SET other_id = NULL")\nop.execute("DELETE FROM @_empty")\n'
+        + BATCH
+        + 'batch.create_foreign_key("@_some", "@_empty", ["other_id"], ["id"])',
+        NEW_FIRST,
+        certain=False,
+        before='op.create_table("@_empty", sa.Column("id", sa.Integer(), primary_key=True))',
+    ),
     "label_removed": Case(
         BATCH + 'batch.drop_constraint("@_status", type_="check")\n'
         '    batch.create_check_constraint("@_status", "status IN (\'new\')")',

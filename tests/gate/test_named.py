@@ -32,8 +32,8 @@ CASES = {
     'op.execute(orders.delete().where(orders.c.status == "void"))': {"status": {"void"}},
     'op.execute(orders.delete().where(orders.c["status"].in_(["a", "b"])))': {"status": {"a", "b"}},
     "op.execute(\"SELECT bury('void')\")": {ANYWHERE: {"void"}},
-    "op.execute(\"INSERT INTO tags (id, name) SELECT 1, 'a' \"\n"
-    "\"WHERE NOT EXISTS (SELECT 1 FROM tags WHERE name = 'a')\")": {},
+    "op.execute(\"INSERT INTO tags (id, name) VALUES (1, 'a') ON CONFLICT (name) DO NOTHING\")": {},
+    "op.execute(\"INSERT INTO tags SELECT 1, 'a' WHERE NOT EXISTS (SELECT 1 FROM tags WHERE name = 'a')\")": {},
     'op.bulk_insert(tags, [{"name": "a"}])': {},
     "op.execute(\"ALTER TABLE orders ALTER status SET DEFAULT 'new'\")": {},
     "op.execute(1 +)": {},

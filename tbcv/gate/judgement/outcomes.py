@@ -12,7 +12,7 @@ from tbcv.gate.judgement.sightings import Sighting
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.rehearsals.contents import RowsLost
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
-from tbcv.gate.rehearsals.upkeep import Privileges
+from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep
 from tbcv.migrate.syntax import parse_source
 
 _DATA_CODES = {"22001", "22003", "22P02", "22007", "22008"}
@@ -31,6 +31,7 @@ def sightings_of_outcome(step: StepRehearsal, dialect: str) -> Iterator[Sighting
         yield _of_failure(step.failure, dialect)
     yield from _of_losses(step)
     yield from _of_narrowing(step)
+    yield from _of_meaning(step)
     yield from _of_return(step)
     yield from _of_repetition(step)
     yield from _of_upkeep(step)
@@ -67,7 +68,7 @@ def _of_losses(step: StepRehearsal) -> Iterator[Sighting]:
             "deleted": f"{loss.rows} rows of {what} are deleted",
             "emptied": f"{loss.rows} values of {what} are emptied",
             "narrowed": f"{loss.rows} different values of {what} become equal to others",
-            "overwritten": f"{loss.rows} different values of {what} are overwritten",
+            "overwritten": f"{loss.rows} {'different values' if loss.column else 'rows'} of {what} are overwritten",
         }
         yield Sighting(
             "type-narrowing" if loss.how == "narrowed" else "data-loss",
@@ -116,6 +117,27 @@ def _of_narrowing(step: StepRehearsal) -> Iterator[Sighting]:
                 evidence=Evidence(relation=f"{table}.{column}"),
                 depends_on=f"whether every value of {table}.{column} in production fits",
             )
+
+
+def _of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
+    """Give what the previous release would read as something else, and tables that were copied by hand."""
+    for table, column, now in step.reinterpreted:
+        yield Sighting(
+            "meaning-changed",
+            f"{table}.{column} now is {now}, under the same name",
+            _line_about(step, column, table),
+            (Effect.BREAKS_PREVIOUS_RELEASE,),
+            Evidence(relation=f"{table}.{column}"),
+        )
+    for table in step.replaced:
+        yield Sighting(
+            "table-rewrite",
+            f"another table takes the place of {table}, with its rows copied",
+            _line_about(step, table.split(".")[-1].strip('"')),
+            (Effect.REWRITES_TABLE,),
+            Evidence(relation=f"{table} (copied)"),
+            f"how many rows {table} has in production",
+        )
 
 
 def _is_narrower(old: str, new: str) -> bool:
@@ -239,6 +261,37 @@ def _of_upkeep(step: StepRehearsal) -> Iterator[Sighting]:
             evidence=Evidence(relation=name),
         )
     yield from _of_privileges(step, before.privileges, after.privileges)
+    yield from _of_sequences(step, before, after)
+    yield from _of_partitions(step, before, after)
+
+
+def _of_sequences(step: StepRehearsal, before: Upkeep, after: Upkeep) -> Iterator[Sighting]:
+    for column in sorted(after.behind.keys() - before.behind.keys()):
+        table = column.rpartition(".")[0]
+        if table not in before.privileges:
+            continue
+        sequence = after.behind[column]
+        yield Sighting(
+            "sequence-behind",
+            f"the next number of {sequence} for {column} is one that a row has already",
+            _line_about(step, sequence.split(".")[-1].strip('"'), table),
+            (Effect.BREAKS_PREVIOUS_RELEASE,),
+            Evidence(relation=column),
+        )
+
+
+def _of_partitions(step: StepRehearsal, before: Upkeep, after: Upkeep) -> Iterator[Sighting]:
+    bounds = {(table, bound) for table, _, bound in after.partitions}
+    parents = {table for table, _, _ in after.partitions} | after.privileges.keys()
+    for table, partition, bound in sorted(before.partitions):
+        if (table, bound) not in bounds and table in parents and partition in after.privileges:
+            yield Sighting(
+                "partition-detached",
+                f"{partition} is no partition of {table} any more: its rows are not found there, and new ones refused",
+                _line_about(step, partition.split(".")[-1].strip('"')),
+                (Effect.BREAKS_PREVIOUS_RELEASE,),
+                Evidence(relation=partition),
+            )
 
 
 def _of_privileges(step: StepRehearsal, before: Privileges, after: Privileges) -> Iterator[Sighting]:

@@ -143,7 +143,7 @@ def sightings_of_rebuilds(step: StepRehearsal) -> Iterator[Sighting]:
             also = ", to which others refer" if table in referred else ""
             yield Sighting(
                 "sqlite-table-rebuild",
-                f"the table {table}{also} is built anew: all its rows are copied while nobody else can write",
+                f"the table {table}{also} is written anew, row by row, while nobody else can write",
                 _place(step, statement),
                 (Effect.REWRITES_TABLE,),
                 Evidence(statement.sql, "", table, step.seeded.rows.get(f'"{table}"'), statement.milliseconds),

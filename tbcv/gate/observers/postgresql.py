@@ -52,6 +52,10 @@ _COMMITS = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _DO = re.compile(r"^\s*DO\b", re.IGNORECASE)
 _CALL = re.compile(r"^\s*CALL\b", re.IGNORECASE)
 _PROCEDURES = "SELECT count(*) FROM pg_proc WHERE prokind = 'p' AND prosrc ~* '\\m(commit|rollback)\\M'"
+_PARTITIONS = f"""
+    SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relispartition AND c.relkind = 'r' AND {_OURS}
+"""
 _VERSION_TABLE = "alembic_version"
 
 
@@ -96,6 +100,9 @@ class PostgresEye:
         if self._before is None:
             # Else the counters would stand still within a transaction.
             fetch(raw, "SELECT set_config(name, 'none', false) FROM pg_settings WHERE name = 'stats_fetch_consistency'")
+            # The rows of a partition are known as those of its table only.
+            for (name,) in fetch(raw, _PARTITIONS):
+                self._rows[name] = fetch(raw, f"SELECT count(*) FROM {name}")[0][0]
         found: dict[str, Any] = json.loads(fetch(raw, _LOOK)[0][0])
         relations = {row[0]: Relation(*row[1:]) for row in found["relations"] or ()}
         state = PostgresState(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -10,8 +11,13 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from tbcv.gate.observers.observed import Statement
 from tbcv.gate.observers.watcher import Rows, fetch
 
+_QUOTES = re.compile(r"[\"'`\[\]]")
+_DROPS = re.compile(
+    r"\s*ALTER\s+TABLE\s+(?:main\.)?(?P<table>\S+)\s+DROP\s+(?:COLUMN\s+)?(?P<column>[^\s;]+)\s*;?\s*$",
+    re.IGNORECASE,
+)
 _TABLES = (
-    "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 "
+    "SELECT name, rootpage, sql FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 "
     "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'alembic_version'"
 )
 
@@ -22,11 +28,13 @@ class SqliteState:
 
     Attributes:
         roots: The first page of each table; a table that was built anew has another one.
+        texts: How each table was made.
         filled: The tables among them that hold rows and were not where they are now.
         changes: Rows written by this connection.
     """
 
     roots: Mapping[str, int]
+    texts: Mapping[str, str]
     filled: frozenset[str]
     changes: int
 
@@ -45,12 +53,14 @@ class SqliteEye:
 
     def look(self, raw: DBAPIConnection) -> SqliteState:
         """Read the state."""
-        roots = dict(fetch(raw, _TABLES))
+        listed = fetch(raw, _TABLES)
+        roots = {row[0]: row[1] for row in listed}
         if self._before is None:
             self._before = roots
         moved = [name for name, root in roots.items() if self._before.get(name, root) != root]
         filled = [name for name in moved if fetch(raw, f"SELECT EXISTS (SELECT 1 FROM {_quoted(name)})")[0][0]]
-        return SqliteState(roots, frozenset(filled), fetch(raw, "SELECT total_changes()")[0][0])
+        texts = {row[0]: row[2] for row in listed}
+        return SqliteState(roots, texts, frozenset(filled), fetch(raw, "SELECT total_changes()")[0][0])
 
     def enclose(self, raw: DBAPIConnection, statement: str) -> bool:  # noqa: ARG002
         """Leave a statement alone: SQLite has no locks on tables that could be looked at."""
@@ -62,9 +72,22 @@ class SqliteEye:
 
     def describe(self, before: SqliteState, after: SqliteState, statement: Statement) -> Statement:
         """Return a statement with what it did to what was there before the run."""
-        anew = tuple(sorted(name for name in after.filled if name not in self._told and self._rows.get(name, 1)))
+        moved = {*after.filled, *self._without_a_column(before, statement)}
+        anew = tuple(sorted(name for name in moved if name not in self._told and self._rows.get(name, 1)))
         self._told.update(anew)
         return replace(statement, rewritten=anew, rows=max(statement.rows, after.changes - before.changes))
+
+    def _without_a_column(self, before: SqliteState, statement: Statement) -> Iterator[str]:
+        """Give the table of which a column was dropped: where its values are stored, every row is written again."""
+        match = _DROPS.match(_QUOTES.sub("", statement.sql))
+        if match is None:
+            return
+        table = next((name for name in before.texts if name.lower() == match["table"].lower()), None)
+        if table is None or table not in (self._before or {}):
+            return
+        virtual = rf"\b{re.escape(match['column'])}\b[^,]*\bAS\s*\((?!.*\bSTORED\b)"
+        if not re.search(virtual, before.texts[table], re.IGNORECASE):
+            yield table
 
 
 def _quoted(name: str) -> str:

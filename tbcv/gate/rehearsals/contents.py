@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from types import NoneType
@@ -19,6 +19,10 @@ from typing import cast
 from sqlalchemy import Connection
 
 Value = str | None
+
+# So many rows tell a rule from a coincidence, and so much is no mere correction.
+_FEW = 5
+_MUCH = Decimal(5)
 
 _TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
 _BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
@@ -128,6 +132,32 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
             found.append(RowsLost(table.name, None, missing, "deleted"))
         found += _column_losses(table, now, before, after)
     return tuple(found)
+
+
+def find_reinterpreted(before: Contents, after: Contents) -> tuple[tuple[str, str, str], ...]:
+    """Return the columns whose values mean something else under the same name, as table, column and what they are now.
+
+    Either columns of a table have exchanged their values, or all numbers of one were multiplied.
+    """
+    return tuple(
+        (name, column, words)
+        for name, table in before.items()
+        if name in after and not _unchanged(table, after[name])
+        for column, words in _reinterpreted(table, after[name])
+    )
+
+
+def find_replaced(before: Contents, after: Contents) -> tuple[str, ...]:
+    """Return the tables in whose place another one stands, with rows of theirs in it."""
+    return tuple(
+        name
+        for name, table in before.items()
+        if name in after
+        and table.lasting
+        and after[name].identity != table.identity
+        and _is_alike(replace(table, lasting=False), after[name])
+        and 2 * len(after[name].rows) > len(table.rows) > 0
+    )
 
 
 def find_unrestored(before: Contents, after: Contents) -> tuple[str, ...]:
@@ -274,6 +304,49 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
     lost = mangled | confused
     return sum(1 for row in earlier.values() if row[here] in lost)
+
+
+def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]]:
+    keys = [one.name for one in table.columns if one.is_key]
+    if not keys or not set(keys) <= now.positions.keys():
+        return
+    earlier, later = _by_key(table, keys), _by_key(now, keys)
+    rows = [(row, later[key]) for key, row in earlier.items() if key in later]
+    shared = [(name, table.positions[name], now.positions[name]) for name in table.positions if name in now.positions]
+    changed: dict[str, list[tuple[tuple[Value, ...], tuple[Value, ...]]]] = {}
+    for name, here, there in shared:
+        found = [(old, new) for old, new in rows if old[here] != new[there]]
+        if sum(old[here] is not None for old, _ in found) >= _FEW:
+            changed[name] = found
+
+    def holds(name: str, other: str) -> bool:
+        """Tell whether a column now has what another one had, wherever it changed."""
+        here, there = table.positions[other], now.positions[name]
+        return name != other and all(old[here] == new[there] for old, new in changed[name])
+
+    for name, found in changed.items():
+        other = next((one for one in changed if holds(name, one)), None)
+        if other is not None and any(holds(one, name) for one in changed):
+            yield name, f"what {other} was"
+            continue
+        here, there = table.positions[name], now.positions[name]
+        factor = _factor([(old[here], new[there]) for old, new in rows]) if 2 * len(found) > len(rows) else None
+        if factor is not None:
+            yield name, f"{factor:.4g} times what it was"
+
+
+def _factor(pairs: Iterable[tuple[Value, Value]]) -> Decimal | None:
+    """Return by what all numbers were multiplied, if it is much and the same for all."""
+    numbers = [(_number(old), _number(new)) for old, new in pairs if old is not None and new is not None]
+    ratios = [(old, new, new / old) for old, new in numbers if old and new is not None and old.is_finite()]
+    if len(ratios) < _FEW or len(ratios) < len([one for one, _ in numbers if one != 0]):
+        return None
+    # The largest number says it best: the others may have been rounded.
+    _, _, factor = max(ratios, key=lambda one: abs(one[0]))
+    if not (factor.is_finite() and (factor >= _MUCH or 0 < factor <= 1 / _MUCH)):
+        return None
+    near = [abs(new - old * factor) <= 1 + abs(old * factor) / 50 for old, new, _ in ratios]
+    return factor if all(near) else None
 
 
 def _is_same(old: str, new: str) -> bool:

@@ -25,10 +25,19 @@ from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
 from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher
-from tbcv.gate.rehearsals.contents import Contents, find_changes, find_losses, find_unrestored, read_contents
+from tbcv.gate.rehearsals.collisions import with_rows_in_place
+from tbcv.gate.rehearsals.contents import (
+    Contents,
+    find_changes,
+    find_losses,
+    find_reinterpreted,
+    find_replaced,
+    find_unrestored,
+    read_contents,
+)
 from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_again
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
-from tbcv.gate.rehearsals.strays import failure_on_strays
+from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults
 from tbcv.gate.rehearsals.upkeep import Upkeep, read_upkeep
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
@@ -37,7 +46,7 @@ from tbcv.gate.staging.templates import Place
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.integrity import dangling_references
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.snapshot import Snapshot, compare, take_snapshot
+from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
 
 # What some rows violate and others do not; NULL in a new column is there whatever the rows are.
 _ABOUT_SOME_ROWS = {"23503", "23505", "23514", "23P01"}
@@ -171,7 +180,11 @@ class _Rehearser:
                 after = await look()
                 step = await self._down_and_up(trial, look, _compared(step, before, after), before, after)
                 step = replace(step, cut_short=await self._cut_short(step, template, after))
-                return step if tame else await self._on_strays(step, template, trial)
+                if tame:
+                    return step
+                found = before.contents, after.contents
+                step = await with_rows_in_place(self._stage, self._scratch, template, step, found)
+                return await self._on_strays(step, template, trial)
             cut = await failure_again(self._stage, trial, revision) if is_in_parts(statements) else None
             return replace(step, cut_short=Setback.of(cut) if cut and cut.message != failure.message else None)
 
@@ -199,6 +212,7 @@ class _Rehearser:
         if step.again is None or step.again.failure is not None:
             return step
         stray = await failure_on_strays(self._stage, self._scratch, template, trial, step)
+        stray = stray or await failure_without_defaults(self._stage, self._scratch, template, step)
         return replace(step, failure=replace(stray, needs_rows=True)) if stray else step
 
     async def _template(self, revision: Revision, manner: Manner = Manner.WILD) -> _Filled:
@@ -229,7 +243,7 @@ class _Rehearser:
         if failure is not None:
             return replace(step, way_back=Return(failure))
         back = await look()
-        left = Return(None, compare(before.snapshot, back.snapshot), find_unrestored(before.contents, back.contents))
+        left = Return(None, _left(before, back), find_unrestored(before.contents, back.contents))
         statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
         step = replace(step, statements=(*step.statements, *statements), way_back=left)
         if failure is not None:
@@ -272,6 +286,23 @@ class _Rehearser:
         return tuple(watcher.statements), failure
 
 
+def _left(before: _Moment, back: _Moment) -> Difference:
+    """Compare two schemas; a key that is a row's number in SQLite never is NULL, whether or not that is written."""
+    difference = compare(before.snapshot, back.snapshot)
+    if before.snapshot.dialect != "sqlite":
+        return difference
+    numbers = {
+        f"column {table.name}.{keys[0].name}: integer"
+        for table in before.contents.values()
+        if len(keys := [one for one in table.columns if one.is_key]) == 1 and keys[0].type.upper() == "INTEGER"
+    }
+    sides = (
+        tuple(fact for fact in facts if fact.line.removesuffix(" not null") not in numbers)
+        for facts in (difference.missing, difference.unexpected)
+    )
+    return Difference(*sides)
+
+
 def _told_with(step: StepRehearsal, failure: Failure, other: StepRehearsal) -> StepRehearsal:
     """Return what came of a revision on rows that it accepts, with its failure on others."""
     failure = replace(failure, needs_rows=True)
@@ -286,6 +317,8 @@ def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehea
         schema=compare(before.snapshot, after.snapshot),
         types=_changed_types(before.contents, after.contents),
         upkeep=(before.upkeep, after.upkeep),
+        reinterpreted=find_reinterpreted(before.contents, after.contents),
+        replaced=find_replaced(before.contents, after.contents),
     )
 
 

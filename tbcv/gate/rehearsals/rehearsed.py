@@ -129,7 +129,9 @@ class StepRehearsal:
         cut_short: What becomes of the upgrade after one that ended half-way; None where it begins again.
         schema: What the upgrade changed.
         types: Columns that have another type since, as table, column, old and new.
-        upkeep: Indexes and privileges before and after.
+        upkeep: Indexes, privileges and sequences before and after.
+        reinterpreted: Columns that mean something else since, as table, column and what they are now.
+        replaced: Tables in whose place another one stands since.
     """
 
     revision: Revision
@@ -144,6 +146,8 @@ class StepRehearsal:
     schema: Difference = _SAME
     types: tuple[tuple[str, str, str, str], ...] = ()
     upkeep: tuple[Upkeep, Upkeep] | None = None
+    reinterpreted: tuple[tuple[str, str, str], ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def reversible(self) -> bool | None:

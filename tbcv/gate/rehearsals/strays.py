@@ -24,6 +24,10 @@ from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.snapshot import Difference
 
 _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)
+_REFERENCE = re.compile(
+    r"foreign key \((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)", re.IGNORECASE
+)
+_DEFAULT = r"^column \S*\b{}: .*\bdefault (?P<value>-?\d+|'(?:[^']|'')*')"
 _RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
 
 
@@ -54,6 +58,47 @@ async def failure_on_strays(
     async with scratch.copy(before) as trial:
         await on(trial, _put, traffic, refused)
         return await failure_again(stage, trial, step.revision)
+
+
+async def failure_without_defaults(
+    stage: Stage, scratch: ScratchDatabases, before: DatabaseURL, step: StepRehearsal
+) -> Failure | None:
+    """Run an upgrade where the rows are not there that the defaults of its new columns point at.
+
+    Args:
+        stage: Runs the revision.
+        scratch: Where a copy is made.
+        before: A database at the revision's parents.
+        step: The revision, with what its upgrade changed.
+
+    Returns:
+        Why it fails; None where no new column has such a default, or the revision sees to the row.
+    """
+    deletions = tuple(_defaults(step.schema)) if before.dialect == "postgresql" else ()
+    if not deletions:
+        return None
+    async with scratch.copy(before) as trial:
+        await on(trial, _delete, deletions)
+        return await failure_again(stage, trial, step.revision)
+
+
+def _defaults(schema: Difference) -> Iterator[str]:
+    """Give statements that delete the rows which the defaults of new columns point at."""
+    for fact in schema.unexpected:
+        reference = _REFERENCE.search(fact.line)
+        if reference is None:
+            continue
+        pattern = re.compile(_DEFAULT.format(re.escape(reference["column"])), re.IGNORECASE)
+        found = (pattern.match(one.line) for one in schema.unexpected if one.subject == fact.subject)
+        for default in filter(None, found):
+            yield f"DELETE FROM {reference['table']} WHERE {reference['key']} = {default['value']}"
+
+
+def _delete(connection: Connection, statements: Collection[str]) -> None:
+    connection.exec_driver_sql("SET session_replication_role = replica")
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+    connection.commit()
 
 
 def _ruled(schema: Difference) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -25,11 +26,15 @@ class Upkeep(NamedTuple):
         unindexed: Foreign keys, as ``orders(customer_id)``, that no index begins with.
         redundant: Indexes that another one makes superfluous, with the name of that one.
         privileges: Of each table, who owns it and who may do what with it, as ``reader: SELECT``.
+        behind: Columns, as ``orders.id``, whose sequence next gives a number that a row has already, with the sequence.
+        partitions: What belongs to each partitioned table, as table, partition and bounds.
     """
 
     unindexed: frozenset[str]
     redundant: frozenset[tuple[str, str]]
     privileges: Privileges
+    behind: Mapping[str, str] = MappingProxyType({})
+    partitions: frozenset[tuple[str, str, str]] = frozenset()
 
 
 _INDEXES = """
@@ -56,6 +61,19 @@ _PRIVILEGES = """
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.oid >= 16384 AND c.relname <> 'alembic_version'
     GROUP BY c.oid
 """
+_NEXT = 10
+_SEQUENCES = """
+    SELECT c.oid::regclass::text, quote_ident(a.attname), s.seqrelid::regclass::text, s.seqincrement
+    FROM pg_sequence s JOIN pg_depend d ON d.refobjid = s.seqrelid OR d.objid = s.seqrelid
+    LEFT JOIN pg_attrdef e ON d.classid = 'pg_attrdef'::regclass AND e.oid = d.objid
+    JOIN pg_class c ON c.oid = coalesce(e.adrelid, CASE WHEN d.deptype = 'i' THEN d.refobjid END)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = coalesce(e.adnum, d.refobjsubid)
+    WHERE s.seqincrement > 0 AND NOT s.seqcycle AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+_PARTITIONS = """
+    SELECT i.inhparent::regclass::text, c.oid::regclass::text, pg_get_expr(c.relpartbound, c.oid)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition AND c.relkind IN ('r', 'p', 'f')
+"""
 
 
 def read_upkeep(connection: Connection) -> Upkeep:
@@ -63,7 +81,11 @@ def read_upkeep(connection: Connection) -> Upkeep:
     if connection.dialect.name == "sqlite":
         indexes, references = _of_sqlite(connection)
         privileges: Privileges = {}
+        behind: Mapping[str, str] = {}
+        partitions: frozenset[tuple[str, str, str]] = frozenset()
     else:
+        behind = _behind(connection)
+        partitions = frozenset((row[0], row[1], row[2]) for row in connection.exec_driver_sql(_PARTITIONS))
         indexes, references = _of_postgresql(connection)
         privileges = {row[0]: frozenset(row[1]) for row in connection.exec_driver_sql(_PRIVILEGES)}
     unindexed = frozenset(
@@ -72,7 +94,19 @@ def read_upkeep(connection: Connection) -> Upkeep:
         if not any(set(columns) == set(one.columns[: len(columns)]) for one in indexes.get(table, ()))
     )
     redundant = frozenset(pair for listed in indexes.values() for pair in _redundant(listed))
-    return Upkeep(unindexed, redundant, privileges)
+    return Upkeep(unindexed, redundant, privileges, behind, partitions)
+
+
+def _behind(connection: Connection) -> dict[str, str]:
+    """Find the columns of which the next number is taken already, or soon will be."""
+    listed = connection.exec_driver_sql(_SEQUENCES).all()
+    looks = [
+        f"SELECT {place}, EXISTS (SELECT 1 FROM {table} WHERE {column} BETWEEN last_value + is_called::int * {step} "
+        f"AND last_value + {_NEXT} * {step}) FROM {name}"
+        for place, (table, column, name, step) in enumerate(listed)
+    ]
+    taken = connection.exec_driver_sql(" UNION ALL ".join(looks)).all() if looks else []
+    return {f"{listed[place][0]}.{listed[place][1]}": listed[place][2] for place, is_taken in taken if is_taken}
 
 
 def _redundant(indexes: list[Index]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from numbers import Number
 from tbcv.gate.releases.attempts import Answer, Objection
 from tbcv.gate.releases.rows import mentions
 from tbcv.gate.releases.shape import Key, Reference, Relation, Shape
-from tbcv.gate.releases.traffic import Answers, Step
+from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, Answers, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _unseen(home: Shape, other: Shape, step: Step, before: Answer, after: Answer
     if relation is None or found is None:
         return None
     counted = not (found.view and home.dialect == "sqlite" and step.verb != "SELECT")
-    if counted and before.count and not after.count and not step.what:
+    if counted and before.count and not after.count and step.what in ("", IN_ANOTHER_CASE):
         return replace(after, error="it concerns no row", objection=Objection.OTHER)
     if step.verb != "SELECT" or step.what or relation.view or before.row is None or after.row is None:
         return None

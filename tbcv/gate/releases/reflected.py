@@ -44,7 +44,7 @@ def _away(
 
     def takes_another(relation: Relation) -> bool:
         connection.rollback()
-        return accepts_another(connection, traffic, relation)
+        return accepts_another(connection, traffic, relation, shape)
 
     return find_clashes((traffic.shape, worked), (shape, answers), takes_another)
 

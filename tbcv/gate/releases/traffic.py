@@ -19,6 +19,7 @@ from tbcv.gate.releases.values import declared, extremes
 
 _SEEDS = (1, 2)
 _MAIN, _SPARE = 3, 4
+IN_ANOTHER_CASE = "by its value in another case"
 # Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
 
@@ -83,16 +84,21 @@ def compose(connection: Connection, shape: Shape) -> Traffic:
     return Traffic(shape, rows)
 
 
-def accepts_another(connection: Connection, traffic: Traffic, relation: Relation) -> bool:
+def accepts_another(connection: Connection, traffic: Traffic, relation: Relation, shape: Shape) -> bool:
     """Tell whether a schema takes some row of a relation, though not the ordinary one.
 
     Args:
         connection: In a transaction on the other schema; the caller rolls back.
         traffic: Whose rows those are that others point at.
         relation: With the columns of one schema, and with the constraints of both.
+        shape: The other schema.
     """
     ground = Ground(connection, traffic.shape.dialect)
     _insert_all(ground, traffic, {}, stop_at=relation.id)
+    # What the relation points at in the other schema alone has no row of ours yet.
+    for target in shape.around(frozenset(ref.target for ref in relation.references)).relations:
+        if not target.view and target.id not in ground.alive and target.id != relation.id:
+            find_row(ground, target, _MAIN, keep=True)
     return find_row(ground, relation, _SPARE, keep=False) is not None
 
 
@@ -223,6 +229,10 @@ def _reads(ground: Ground, relation: Relation) -> Iterator[tuple[Step, Answer]]:
             typed = f"CAST({literal} AS {column.type})" if ground.dialect == "postgresql" else literal
             step = Step(relation.id, "SELECT", "by its value", column.name)
             yield step, attempt(ground.connection, f"SELECT {name} FROM {table} WHERE {name} = {typed}")
+            if column.kind == "text" and ground.dialect == "sqlite":
+                step = Step(relation.id, "SELECT", IN_ANOTHER_CASE, column.name)
+                statement = f"SELECT {name} FROM {table} WHERE {name} = {literal.swapcase()}"
+                yield step, attempt(ground.connection, statement)
 
 
 def _updates(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[tuple[Step, Answer]]:

@@ -34,7 +34,7 @@ class NamedValue:
 Named = Mapping[str, tuple[NamedValue, ...]]
 """Values by the lower-case names of the columns that are compared with them, or by `ANYWHERE`."""
 ANYWHERE = "*"
-"""Stands for every column: a function is given a value, and nobody knows what it compares with that."""
+"""Stands for every column: a function or a partition is given a value, and nobody knows what that is compared with."""
 
 _MOST = 12
 _COLUMN = r'"?\b(?P<column>[a-z_]\w*)"?(?:\s*::\s*\w+)?\s*\)?\s*'
@@ -55,6 +55,7 @@ _CONDITIONAL = re.compile(r"\b(?:WHEN\b.*?\bTHEN|CASE\s+\w+\s+WHEN\b.*?\bEND)\b"
 _ABSENT = re.compile(r"\bNOT\s+EXISTS\s*\([^()]*\)", re.IGNORECASE)
 _CHANGES = re.compile(r"\b(?:DELETE|UPDATE)\b", re.IGNORECASE)
 _CALLED = re.compile(r"^\s*(?:SELECT|CALL)\s+[\w.]+\s*\((?P<values>[^()]*)\)\s*;?\s*$", re.IGNORECASE)
+_BOUNDS = re.compile(r"\bFOR\s+VALUES\s+(?:FROM|IN)\b(?P<values>[^;]*)", re.IGNORECASE)
 _EXECUTES = {"execute", "scalar", "scalars"}
 _METHODS = {"in_", "not_in", "notin_", "like", "ilike", "startswith", "endswith", "contains", "is_distinct_from"}
 _SIGNS: Mapping[type[ast.cmpop], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
@@ -187,8 +188,8 @@ def _of_sql(text: str, constants: Mapping[str, list[object]]) -> Iterator[_Compa
         found += [(match["column"], "=", part) for part in re.findall(_LITERAL, match["values"])]
     for match in _CASES.finditer(text):
         found += [(match["column"], "=", part) for part in _WHEN.findall(match["values"])]
-    if called := _CALLED.match(text):
-        found += [(ANYWHERE, "=", part) for part in re.findall(_LITERAL, called["values"])]
+    for called in (_CALLED.match(text), _BOUNDS.search(text)):
+        found += [(ANYWHERE, "=", part) for part in re.findall(_LITERAL, called["values"] if called else "")]
     for column, sign, part in found:
         yield from (_Comparison(column, sign, one, changing) for one in _read(part, constants))
 

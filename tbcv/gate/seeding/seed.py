@@ -43,6 +43,8 @@ _ALIKE = 40
 # Few enough that what is done to them alone is not done to a large part of a table.
 _NAMED = 13
 _TWIN = 11
+_ORPHAN = 23
+_NOWHERE = 20_000
 
 Row = dict[str, object]
 
@@ -254,7 +256,7 @@ class _Writer:
     def _name(self, column: SeedColumn, values: list[object], *, unique: bool) -> None:
         """Put the values that are named for a column in places of others, each once where they must differ."""
         known = self._named.get(column.name.lower(), ())
-        if not known and not unique and column.kind in (Kind.TEXT, Kind.ENUM):
+        if not known and not unique and column.kind in (Kind.TEXT, Kind.ENUM, Kind.DATE, Kind.TIMESTAMP):
             known = self._named.get(ANYWHERE, ())
         if self._tame:
             # What rows are chosen by, none of them has; the words that a CHECK wants, all do.
@@ -267,6 +269,9 @@ class _Writer:
     def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
         """Choose what a row refers to; returns whether the row is possible."""
         columns = [self._table.column(name) for name in reference.columns]
+        if not reference.declared and not self._tame and number % _ORPHAN == 5:
+            row.update({one.name: _NOWHERE + number for one in columns if one and one.kind is Kind.INTEGER})
+            return True
         optional = any(column is not None and column.nullable for column in columns)
         absent = optional and (self._sparse or (not self._tame and number % 7 == (place * 3 + 2) % 7))
         if reference.table == self._table.name or absent:
@@ -360,7 +365,7 @@ class _Writer:
 
 
 def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: bool) -> object:
-    """Return, here and there, what production has as well: a value twice, or in another case."""
+    """Return, here and there, what production has as well: a value twice, in another case, or before a space."""
     before, value = values[place - 1], values[place]
     if before is None or value is None or not is_repeated(column):
         return value
@@ -369,6 +374,8 @@ def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: 
         return before
     if turn in (2, 4) and isinstance(before, str) and isinstance(value, str) and is_typed_by_people(column):
         return (before if turn == 2 else value).swapcase()
+    if turn == 6 and isinstance(value, str) and is_typed_by_people(column) and fits(column, f"{value} "):
+        return f"{value} "
     return value
 
 

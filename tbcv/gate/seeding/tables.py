@@ -22,11 +22,13 @@ class Reference:
         columns: Of the table itself.
         table: The other table.
         others: Its columns.
+        declared: Whether the engine keeps to it: where it does not, some rows point at nothing.
     """
 
     columns: tuple[str, ...]
     table: str
     others: tuple[str, ...]
+    declared: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ def _ordered(tables: Sequence[SeedTable]) -> tuple[SeedTable, ...]:
 
 
 def _with_guesses(tables: list[SeedTable]) -> Iterator[SeedTable]:
-    """Add references that no foreign key declares and a name gives away: ``customer_id`` where there are customers."""
+    """Add references that no foreign key declares and a name gives away.
+
+    As ``customer_id`` where there are customers, or ``currency_code`` where currencies have a code for their key.
+    """
     keys = {
         table.name.replace('"', "").lower(): (table.name, table.keys[0][0])
         for table in tables
@@ -91,13 +96,14 @@ def _with_guesses(tables: list[SeedTable]) -> Iterator[SeedTable]:
         declared = {name for one in table.references for name in one.columns}
         guessed = []
         for column in table.columns:
-            stem = column.name.lower().removesuffix("_id")
-            if column.name in declared or stem == column.name.lower():
+            stem, _, key = column.name.lower().rpartition("_")
+            if column.name in declared or not stem:
                 continue
             plurals = (stem, f"{stem}s", f"{stem}es", f"{stem[:-1]}ies")
             found = next((keys[one] for one in plurals if one in keys), None)
-            if found and found[0] != table.name and kinds.get(found, column.kind) == column.kind:
-                guessed.append(Reference((column.name,), found[0], (found[1],)))
+            named = found is not None and key in ("id", found[1].lower())
+            if found and named and found[0] != table.name and kinds.get(found, column.kind) == column.kind:
+                guessed.append(Reference((column.name,), found[0], (found[1],), declared=False))
         yield replace(table, references=(*table.references, *guessed))
 
 

@@ -20,6 +20,7 @@ from typing import Final
 from uuid import UUID
 
 _BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
+_LONG_AGO = datetime(1970, 1, 2)  # noqa: DTZ001  # as a column without a time zone has it
 _WORDS = ("draft", "active", "pending", "closed", "archived")
 _SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
 _UNIQUE_NAMES = {
@@ -214,6 +215,9 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
         return _tame_text(column, number, unique=unique)
     if column.kind is Kind.ENUM and not unique:
         return next((one for one in column.labels if column.default.startswith(f"'{one}'")), column.labels[0])
+    if column.kind in (Kind.DATE, Kind.TIMESTAMP) and column.texts:
+        # Before all that a partition or a CHECK names.
+        return (_LONG_AGO + timedelta(minutes=number)).isoformat()[: 10 if column.kind is Kind.DATE else None]
     if column.kind is Kind.FLOAT and not column.numbers:
         return number % 10**5 + 0.375
     if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
@@ -342,9 +346,16 @@ def _text(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> str
     made = _named(column, number, unique=unique)
     if unique or column.words & _UNIQUE_NAMES or len(made) > limit:
         return _fitted(made, number, limit)
+    return _odd(made, number, limit)
+
+
+def _odd(made: str, number: int, limit: int) -> str:
+    """Return, now and then, a text as long as its type allows, a word of another kind, or one before a space."""
     if number % 50 == 13 and limit > 20:
         return (f"{made} {number} " + "lorem ipsum " * (limit // 12 + 1))[:limit]
-    return _WORDS[0][:limit] if number % 50 == 14 else made
+    if number % 50 == 14:
+        return _WORDS[0][:limit]
+    return f"{made} " if number % 50 == 15 and len(made) < limit else made
 
 
 def _named(column: SeedColumn, number: int, *, unique: bool) -> str:

@@ -1,0 +1,125 @@
+"""Rows that are there already under the keys of those that an upgrade inserts: whether it writes over them.
+
+``INSERT OR REPLACE`` and ``ON CONFLICT DO UPDATE`` do nothing to rows of which none has such a key, and a setting that
+a revision puts in may have been chosen by somebody long ago.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.url import DatabaseURL
+from tbcv.gate.observers.observed import Run
+from tbcv.gate.rehearsals.contents import Contents, RowsLost, TableRows, Value, find_unrestored, read_contents
+from tbcv.gate.rehearsals.interruption import failure_again
+from tbcv.gate.rehearsals.rehearsed import Return, StepRehearsal
+from tbcv.gate.releases.passage import on
+from tbcv.gate.seeding.tables import SeedTable, read_tables
+from tbcv.gate.staging.stage import Stage
+
+_WRITES_OVER = re.compile(
+    r"\bOR\s+REPLACE\s+INTO\b|^\s*REPLACE\s+INTO\b|\bON\s+CONFLICT\b.*\bDO\s+UPDATE\b|^\s*(?:WITH\b.*)?MERGE\s+INTO\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST = 20
+
+
+async def with_rows_in_place(
+    stage: Stage,
+    scratch: ScratchDatabases,
+    template: DatabaseURL,
+    step: StepRehearsal,
+    found: tuple[Contents, Contents],
+) -> StepRehearsal:
+    """Run an upgrade that may write over rows on a database that has such rows.
+
+    Args:
+        stage: Runs the revision.
+        scratch: Where a copy is made.
+        template: A database at the revision's parents.
+        step: What came of the revision where no row was in its way.
+        found: What was in the database before the upgrade then, and what after it.
+
+    Returns:
+        The same, with what is lost of rows that are in its way, and not restored.
+    """
+    if not any(_WRITES_OVER.search(one.sql) for one in step.of(Run.UP)):
+        return step
+    inserted = dict(_inserted(*found))
+    if not inserted:
+        return step
+    async with scratch.copy(template) as trial:
+        await on(trial, _put, found[0], inserted)
+        before = await on(trial, read_contents)
+        if await failure_again(stage, trial, step.revision):
+            return step
+        losses = tuple(_overwritten(found[0], before, await on(trial, read_contents)))
+        if not losses or step.way_back is None or step.way_back.failure is not None:
+            return replace(step, losses=(*step.losses, *losses))
+        await stage.downgrade(trial, step.revision.id)
+        rows = find_unrestored(before, await on(trial, read_contents))
+        back = Return(None, step.way_back.schema, tuple(dict.fromkeys((*step.way_back.rows, *rows))))
+        return replace(step, losses=(*step.losses, *losses), way_back=back)
+
+
+def _inserted(before: Contents, after: Contents) -> Iterator[tuple[str, tuple[Mapping[str, Value], ...]]]:
+    """Give the rows that are new in tables from before."""
+    for name, table in before.items():
+        now = after.get(name)
+        keys = [column.name for column in table.columns if column.is_key]
+        if now is None or not keys or not set(keys) <= now.positions.keys() or not table.rows:
+            continue
+        known = {tuple(row[table.positions[one]] for one in keys) for row in table.rows}
+        new = [row for row in now.rows if tuple(row[now.positions[one]] for one in keys) not in known]
+        if new:
+            yield name, tuple({one: row[place] for one, place in now.positions.items()} for row in new[:_MOST])
+
+
+def _overwritten(known: Contents, before: Contents, after: Contents) -> Iterator[RowsLost]:
+    """Count the rows that were put there and are not what they were."""
+    for name, table in before.items():
+        put = set(table.rows) - set(known[name].rows)
+        if not put or name not in after:
+            continue
+        shared = [one for one in table.positions if one in after[name].positions]
+        there = {tuple(row[after[name].positions[one]] for one in shared) for row in after[name].rows}
+        changed = sum(1 for row in put if tuple(row[table.positions[one]] for one in shared) not in there)
+        if changed:
+            yield RowsLost(name, None, changed, "overwritten")
+
+
+def _put(connection: Connection, before: Contents, inserted: Mapping[str, Iterable[Mapping[str, Value]]]) -> None:
+    """Insert rows with the keys of those, and with what another row has for the rest."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET session_replication_role = replica")
+    else:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    for seeded in read_tables(connection):
+        name = seeded.name if seeded.name in before else seeded.name.strip('"')
+        for row in inserted.get(name, ()):
+            savepoint = connection.begin_nested()
+            try:
+                connection.exec_driver_sql(_insert(seeded, before[name], row))
+                savepoint.commit()
+            except DBAPIError:
+                savepoint.rollback()
+    connection.commit()
+
+
+def _insert(seeded: SeedTable, table: TableRows, row: Mapping[str, Value]) -> str:
+    keys = {name for key in seeded.keys for name in key}
+    # A number that the database gives is no key to find a row by, where there is another.
+    columns = [
+        one.name for one in seeded.columns if one.name in table.positions and not (one.automatic and keys - {one.name})
+    ]
+    other = max(table.rows, key=lambda one: sum(one[table.positions[name]] != row.get(name) for name in columns))
+    values = [row.get(name) if name in keys else other[table.positions[name]] for name in columns]
+    names = ", ".join('"' + name.replace('"', '""') + '"' for name in columns)
+    literals = ", ".join("NULL" if one is None else "'" + one.replace("'", "''") + "'" for one in values)
+    return f"INSERT INTO {seeded.name} ({names}) VALUES ({literals})"
