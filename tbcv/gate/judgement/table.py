@@ -332,14 +332,8 @@ def downgrade():
         hint="put the new meaning into a new column, and drop the old one in a later release",
         recipe="""\
 def upgrade():
-    with op.get_context().autocommit_block():
-        op.add_column("orders", sa.Column("grams", sa.BigInteger()), if_not_exists=True)
-        batch = sa.text(
-            "UPDATE orders SET grams = quantity * 1000 WHERE id IN (SELECT id FROM orders "
-            "WHERE grams IS NULL AND quantity IS NOT NULL LIMIT 1000)"
-        )
-        while op.get_bind().execute(batch).rowcount:
-            pass
+    # The release that knows it writes it; a later revision fills in, in batches, what that has not written.
+    op.add_column("orders", sa.Column("grams", sa.BigInteger()))
 
 
 def downgrade():

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from types import NoneType
-from typing import cast
+from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
+
+from tbcv.migrate.snapshot import Difference
 
 Value = str | None
 
@@ -24,6 +26,10 @@ Value = str | None
 _FEW = 5
 _MUCH = Decimal(5)
 
+_REFERENCE = re.compile(
+    r"constraint [^:]+: foreign key\s*\((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)",
+    re.IGNORECASE,
+)
 _TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
 _BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
@@ -107,6 +113,15 @@ class RowsLost:
     how: str
 
 
+class NewReference(NamedTuple):
+    """A foreign key of one column: which, of which table, and which column of which other one it points at."""
+
+    table: str
+    column: str
+    target: str
+    key: str
+
+
 def read_contents(connection: Connection) -> Contents:
     """Read all rows of all tables, the version table excepted."""
     read = _read_sqlite if connection.dialect.name == "sqlite" else _read_postgresql
@@ -132,6 +147,33 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
             found.append(RowsLost(table.name, None, missing, "deleted"))
         found += _column_losses(table, now, before, after)
     return tuple(found)
+
+
+def without_dangling(before: Contents, schema: Difference) -> Contents:
+    """Return the rows with NULL for what a new foreign key refuses: what points at nothing is nothing to lose.
+
+    Args:
+        before: What was there.
+        schema: What an upgrade changed.
+    """
+    found = dict(before)
+    for reference in new_references(schema):
+        table, other = found.get(reference.table), before.get(reference.target)
+        place = table.positions.get(reference.column) if table else None
+        if table is None or other is None or place is None or reference.key not in other.positions:
+            continue
+        known = set(other.values(reference.key))
+        rows = tuple(row if row[place] in known else (*row[:place], None, *row[place + 1 :]) for row in table.rows)
+        found[table.name] = replace(table, rows=rows)
+    return found
+
+
+def new_references(schema: Difference) -> Iterator[NewReference]:
+    """Give the foreign keys of one column that an upgrade made."""
+    for fact in schema.unexpected:
+        found = _REFERENCE.match(fact.line)
+        if found:
+            yield NewReference(fact.subject.removeprefix("table "), found["column"], found["table"], found["key"])
 
 
 def find_reinterpreted(before: Contents, after: Contents) -> tuple[tuple[str, str, str], ...]:

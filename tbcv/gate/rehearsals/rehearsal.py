@@ -34,6 +34,7 @@ from tbcv.gate.rehearsals.contents import (
     find_replaced,
     find_unrestored,
     read_contents,
+    without_dangling,
 )
 from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_again
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
@@ -243,7 +244,8 @@ class _Rehearser:
         if failure is not None:
             return replace(step, way_back=Return(failure))
         back = await look()
-        left = Return(None, _left(before, back), find_unrestored(before.contents, back.contents))
+        sound = without_dangling(before.contents, step.schema)
+        left = Return(None, _left(before, back), find_unrestored(sound, back.contents))
         statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
         step = replace(step, statements=(*step.statements, *statements), way_back=left)
         if failure is not None:
@@ -310,11 +312,12 @@ def _told_with(step: StepRehearsal, failure: Failure, other: StepRehearsal) -> S
 
 
 def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehearsal:
+    schema = compare(before.snapshot, after.snapshot)
     return replace(
         step,
-        losses=find_losses(before.contents, after.contents),
+        losses=find_losses(without_dangling(before.contents, schema), after.contents),
         dangling=tuple(sorted(after.dangling - before.dangling)),
-        schema=compare(before.snapshot, after.snapshot),
+        schema=schema,
         types=_changed_types(before.contents, after.contents),
         upkeep=(before.upkeep, after.upkeep),
         reinterpreted=find_reinterpreted(before.contents, after.contents),

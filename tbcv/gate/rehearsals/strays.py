@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
+from tbcv.gate.rehearsals.contents import new_references
 from tbcv.gate.rehearsals.interruption import failure_again
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
 from tbcv.gate.releases.attempts import Objection
@@ -24,9 +25,6 @@ from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.snapshot import Difference
 
 _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)
-_REFERENCE = re.compile(
-    r"foreign key \((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)", re.IGNORECASE
-)
 _DEFAULT = r"^column \S*\b{}: .*\bdefault (?P<value>-?\d+|'(?:[^']|'')*')"
 _RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
 
@@ -84,14 +82,11 @@ async def failure_without_defaults(
 
 def _defaults(schema: Difference) -> Iterator[str]:
     """Give statements that delete the rows which the defaults of new columns point at."""
-    for fact in schema.unexpected:
-        reference = _REFERENCE.search(fact.line)
-        if reference is None:
-            continue
-        pattern = re.compile(_DEFAULT.format(re.escape(reference["column"])), re.IGNORECASE)
-        found = (pattern.match(one.line) for one in schema.unexpected if one.subject == fact.subject)
-        for default in filter(None, found):
-            yield f"DELETE FROM {reference['table']} WHERE {reference['key']} = {default['value']}"
+    for reference in new_references(schema):
+        pattern = re.compile(_DEFAULT.format(re.escape(reference.column)), re.IGNORECASE)
+        lines = (one.line for one in schema.unexpected if one.subject == f"table {reference.table}")
+        for default in filter(None, map(pattern.match, lines)):
+            yield f"DELETE FROM {reference.target} WHERE {reference.key} = {default['value']}"
 
 
 def _delete(connection: Connection, statements: Collection[str]) -> None:
