@@ -175,6 +175,7 @@ def _of_return(step: StepRehearsal) -> Iterator[Sighting]:
         return
     facts = [f"lacks {fact.line}" for fact in back.schema.missing]
     facts += [f"still has {fact.line}" for fact in back.schema.unexpected]
+    facts += [f"withdraws {one}" for one in back.privileges]
     what = [*facts, *back.rows]
     more = f", and {len(what) - 3} more" if len(what) > 3 else ""
     yield Sighting(

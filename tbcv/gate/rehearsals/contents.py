@@ -7,6 +7,7 @@ by their names, else by what they hold.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ _REFERENCE = re.compile(
     r"constraint [^:]+: foreign key\s*\((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)",
     re.IGNORECASE,
 )
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d|$)")
 _TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
 _BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
@@ -338,6 +340,9 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     here, there = table.positions[column.name], now.positions[same.name]
     pairs = {(row[here], later[key][there]) for key, row in earlier.items() if key in later}
     moved = {(old, new) for old, new in pairs if old is not None and new is not None and not _is_same(old, new)}
+    # Of a document only what is in no other column is gone.
+    elsewhere = {value for name in now.positions if name != same.name for value in now.present(name)}
+    moved = {(old, new) for old, new in moved if not _is_spread(old, new, elsewhere)}
     if not moved or _is_stamp(same, moved):
         return 0
     mangled = {old for old, new in moved if _is_mangled(old, new, converted=column.type != same.type)}
@@ -375,6 +380,27 @@ def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]
         factor = _factor([(old[here], new[there]) for old, new in rows]) if 2 * len(found) > len(rows) else None
         if factor is not None:
             yield name, f"{factor:.4g} times what it was"
+        elif table.columns[here].type == now.columns[there].type:
+            yield from ((name, f"a {new} that was a {old}") for old, new in _other_forms(found, here, there))
+
+
+def _other_forms(
+    changed: Iterable[tuple[tuple[Value, ...], tuple[Value, ...]]], here: int, there: int
+) -> Iterator[tuple[str, str]]:
+    """Give of what form the values were and are, where all of them are of another one."""
+    forms = {
+        (_form(before), _form(after))
+        for old, new in changed
+        if (before := old[here]) is not None and (after := new[there]) is not None
+    }
+    if len(forms) == 1:
+        yield from ((old, new) for old, new in forms if old != new and "" not in (old, new))
+
+
+def _form(value: str) -> str:
+    if _number(value) is not None:
+        return "number"
+    return "time" if _MOMENT.match(value) else "document" if value[:1] in ("{", "[") else ""
 
 
 def _factor(pairs: Iterable[tuple[Value, Value]]) -> Decimal | None:
@@ -401,6 +427,20 @@ def _is_same(old: str, new: str) -> bool:
 def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:
     """Tell whether rows were merely marked as changed, as a trigger or a habit does."""
     return bool(_TIMES.match(column.type)) and len({new for _, new in moved}) == 1
+
+
+def _is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
+    """Tell whether a document only gave up what now stands in other columns."""
+    if _form(old) != "document" or _form(new) != "document":
+        return False
+    try:
+        before, after = json.loads(old), json.loads(new)
+    except ValueError:
+        return False
+    if not isinstance(before, dict) or not isinstance(after, dict) or not after.items() <= before.items():
+        return False
+    gone = [before[key] for key in before.keys() - after.keys()]
+    return all(str(one) in elsewhere for one in gone)
 
 
 def _is_mangled(old: str, new: str, *, converted: bool) -> bool:

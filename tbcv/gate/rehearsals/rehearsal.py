@@ -7,7 +7,7 @@ tried on, so that before and after can be compared row by row.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -38,8 +38,8 @@ from tbcv.gate.rehearsals.contents import (
 )
 from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_again
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
-from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults
-from tbcv.gate.rehearsals.upkeep import Upkeep, read_upkeep
+from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults, losses_of_orphans
+from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
 from tbcv.gate.staging.stage import Stage
@@ -159,17 +159,28 @@ class _Rehearser:
     async def step(self, revision: Revision) -> StepRehearsal:
         """Rehearse one revision on the line as it is."""
         step = await self._tried(revision, await self._template(revision))
-        if step.failure is None:
-            return step
+        return step if step.failure is None else await self._with_childless(await self._on_others(step, step.failure))
+
+    async def _on_others(self, step: StepRehearsal, failure: Failure) -> StepRehearsal:
+        """Run a revision that failed on rows of other kinds, down to none."""
+        revision = step.revision
         # What fails on some rows does to others what it would do to them once the rest are as it wants them.
         tame = await self._tried(revision, await self._template(revision, Manner.TAME), tame=True)
         if tame.failure is None:
-            return _told_with(step, step.failure, tame)
-        bare = await self._without_rows(step, step.failure)
+            return _told_with(step, failure, tame)
+        bare = await self._without_rows(step, failure)
         if bare.failure is None or not bare.failure.needs_rows:
             return bare
         sparse = await self._tried(revision, await self._template(revision, Manner.SPARSE), tame=True)
-        return _told_with(step, step.failure, sparse) if sparse.failure is None else bare
+        return _told_with(step, failure, sparse) if sparse.failure is None else bare
+
+    async def _with_childless(self, step: StepRehearsal) -> StepRehearsal:
+        """Add what is lost of rows that nothing refers to, where others are kept by what refers to them."""
+        deleting = step.failure is not None and step.failure.statement.lstrip()[:6].upper() == "DELETE"
+        if not deleting or step.losses:
+            return step
+        other = await self._tried(step.revision, await self._template(step.revision, Manner.CHILDLESS), tame=True)
+        return replace(step, losses=other.losses) if other.failure is None else step
 
     async def _tried(self, revision: Revision, filled: _Filled, *, tame: bool = False) -> StepRehearsal:
         template, seeded, before = filled
@@ -212,6 +223,8 @@ class _Rehearser:
     async def _on_strays(self, step: StepRehearsal, template: DatabaseURL, trial: DatabaseURL) -> StepRehearsal:
         if step.again is None or step.again.failure is not None:
             return step
+        losses = await losses_of_orphans(self._stage, self._scratch, template, step)
+        step = replace(step, losses=(*step.losses, *losses))
         stray = await failure_on_strays(self._stage, self._scratch, template, trial, step)
         stray = stray or await failure_without_defaults(self._stage, self._scratch, template, step)
         return replace(step, failure=replace(stray, needs_rows=True)) if stray else step
@@ -245,7 +258,12 @@ class _Rehearser:
             return replace(step, way_back=Return(failure))
         back = await look()
         sound = without_dangling(before.contents, step.schema)
-        left = Return(None, _left(before, back), find_unrestored(sound, back.contents))
+        left = Return(
+            None,
+            _left(before, back),
+            find_unrestored(sound, back.contents),
+            tuple(sorted(_withdrawn(before.upkeep.privileges, back.upkeep.privileges))),
+        )
         statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
         step = replace(step, statements=(*step.statements, *statements), way_back=left)
         if failure is not None:
@@ -303,6 +321,12 @@ def _left(before: _Moment, back: _Moment) -> Difference:
         for facts in (difference.missing, difference.unexpected)
     )
     return Difference(*sides)
+
+
+def _withdrawn(before: Privileges, back: Privileges) -> Iterator[str]:
+    """Give what somebody was allowed and is not any more, as ``reader: SELECT on orders``."""
+    for table in before.keys() & back.keys():
+        yield from (f"{one} on {table}" for one in before[table] - back[table])
 
 
 def _told_with(step: StepRehearsal, failure: Failure, other: StepRehearsal) -> StepRehearsal:

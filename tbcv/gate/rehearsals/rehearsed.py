@@ -83,15 +83,17 @@ class Return:
         failure: Why it did not come to its end.
         schema: How the schema after it differs from that before the upgrade.
         rows: How the rows differ, in words.
+        privileges: What somebody was allowed before and is not any more.
     """
 
     failure: Failure | None = None
     schema: Difference = _SAME
     rows: tuple[str, ...] = ()
+    privileges: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Tell whether everything is as it was."""
-        return self.failure is None and not self.schema and not self.rows
+        return self.failure is None and not self.schema and not self.rows and not self.privileges
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,15 @@ from tbcv.gate.releases.values import declared, extremes
 
 _SEEDS = (1, 2)
 _MAIN, _SPARE = 3, 4
+# Who made the others of these roles is asked, too: the one that is being tried has been granted all.
+_GRANTED = """
+    SELECT n.nspname, c.relname, EXISTS (
+        SELECT FROM aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE a.grantee <> c.relowner AND coalesce(r.rolname, '') NOT LIKE 'tbcv\\_application\\_%'
+    )
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+"""
 IN_ANOTHER_CASE = "by its value in another case"
 # Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
@@ -167,6 +176,14 @@ def _become_application(ground: Ground, shape: Shape) -> None:
         name = ground.quote(schema)
         for what in ("USAGE ON SCHEMA", "ALL ON ALL TABLES IN SCHEMA", "ALL ON ALL SEQUENCES IN SCHEMA"):
             attempt(ground.connection, f"GRANT {what} {name} TO {role}", keep=True)
+    known = {one.id for one in shape.relations}
+    listed = [((row[0], row[1]), row[2]) for row in ground.connection.exec_driver_sql(_GRANTED)]
+    if any(granted for _, granted in listed):
+        # Where the application owns nothing, what is new is its own only if somebody says so.
+        for (schema, table), granted in listed:
+            if not granted and not {(schema, table), (None, table)} & known:
+                name = f"{ground.quote(schema)}.{ground.quote(table)}"
+                attempt(ground.connection, f"REVOKE ALL ON {name} FROM {role}", keep=True)
     attempt(ground.connection, f"SET LOCAL ROLE {role}", keep=True)
 
 
@@ -199,6 +216,9 @@ def _inserts(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
         for what, literal, named in _variations(column, relation, values[column.name]):
             step = Step(relation.id, "INSERT", what, column.name, named)
             yield step, ground.insert(relation, {**values, column.name: literal})
+    again = ground.literals(relation, main)
+    if again is not None:
+        yield Step(relation.id, "INSERT", "of a row that is there already"), ground.insert(relation, again)
     unique = {name for one in relation.uniques for name in one}
     twin = ground.literals(relation, {name: (spare if name in unique else main)[name] for name in spare})
     if twin is not None:

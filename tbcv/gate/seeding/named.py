@@ -7,6 +7,7 @@ is read here is only ever a value to be put into a row: one that is not understo
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ class NamedValue:
     Attributes:
         text: The value.
         changing: Whether that chooses rows to be changed; what is looked for may as well be about to be inserted.
+        exact: Whether it is the value itself, and not one on either side of it.
     """
 
     text: str
     changing: bool
+    exact: bool = True
 
 
 Named = Mapping[str, tuple[NamedValue, ...]]
@@ -56,6 +59,13 @@ _ABSENT = re.compile(r"\bNOT\s+EXISTS\s*\([^()]*\)", re.IGNORECASE)
 _CHANGES = re.compile(r"\b(?:DELETE|UPDATE)\b", re.IGNORECASE)
 _CALLED = re.compile(r"^\s*(?:SELECT|CALL)\s+[\w.]+\s*\((?P<values>[^()]*)\)\s*;?\s*$", re.IGNORECASE)
 _BOUNDS = re.compile(r"\bFOR\s+VALUES\s+(?:FROM|IN)\b(?P<values>[^;]*)", re.IGNORECASE)
+_REMOVED = re.compile(
+    r"(?:\bjson_remove\s*\(\s*\"?(?P<argument>[a-z_]\w*)\"?\s*,\s*'\$\."
+    r"|\"?\b(?P<operand>[a-z_]\w*)\"?(?:\s*::\s*jsonb)?\s*#?-\s*'\{?)(?P<key>[a-z_]\w*)\}?'",
+    re.IGNORECASE,
+)
+# Telling enough to be found again in another column.
+_IN_DOCUMENTS = (7411, 7412)
 _EXECUTES = {"execute", "scalar", "scalars"}
 _METHODS = {"in_", "not_in", "notin_", "like", "ilike", "startswith", "endswith", "contains", "is_distinct_from"}
 _SIGNS: Mapping[type[ast.cmpop], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
@@ -72,14 +82,14 @@ def values_named(path: Path) -> Named:
     constants: dict[str, list[object]] = {}
     for name, value in _constants(nodes):
         constants.setdefault(name, []).append(value)
-    found: dict[str, dict[str, bool]] = {}
+    found: dict[str, dict[str, NamedValue]] = {}
     for comparison in _comparisons(nodes, constants):
+        exact = not comparison.unequal
         for text in _around(comparison):
             known = found.setdefault(comparison.column.lower(), {})
-            known[text] = known.get(text, False) or comparison.changing
-    return {
-        column: tuple(NamedValue(*one) for one in islice(values.items(), _MOST)) for column, values in found.items()
-    }
+            one = known.get(text, NamedValue(text, changing=False, exact=False))
+            known[text] = NamedValue(text, one.changing or comparison.changing, one.exact or exact)
+    return {column: tuple(islice(values.values(), _MOST)) for column, values in found.items()}
 
 
 class _Comparison(NamedTuple):
@@ -87,6 +97,11 @@ class _Comparison(NamedTuple):
     sign: str
     value: object
     changing: bool = True
+
+    @property
+    def unequal(self) -> bool:
+        """Whether values on either side of that one are told from each other."""
+        return "<" in self.sign or ">" in self.sign
 
 
 def _constants(nodes: list[ast.AST]) -> Iterator[tuple[str, object]]:
@@ -182,16 +197,24 @@ def _values(node: ast.expr, constants: Mapping[str, list[object]]) -> Iterator[o
 def _of_sql(text: str, constants: Mapping[str, list[object]]) -> Iterator[_Comparison]:
     """Give the comparisons in a statement; what it assigns is none, but the conditions of a CASE in there are."""
     changing = _CHANGES.search(text) is not None
+    removed = list(_REMOVED.finditer(text)) if changing else []
     text = _SET.sub(lambda match: " ".join(_CONDITIONAL.findall(match[1])), _ABSENT.sub(" ", text))
     found = [(match["column"], match["sign"].upper(), match["value"]) for match in _COMPARED.finditer(text)]
     for match in _LISTED.finditer(text):
         found += [(match["column"], "=", part) for part in re.findall(_LITERAL, match["values"])]
     for match in _CASES.finditer(text):
         found += [(match["column"], "=", part) for part in _WHEN.findall(match["values"])]
+    for match in removed:
+        found += [(match["argument"] or match["operand"], "=", _document(match["key"], one)) for one in _IN_DOCUMENTS]
     for called in (_CALLED.match(text), _BOUNDS.search(text)):
         found += [(ANYWHERE, "=", part) for part in re.findall(_LITERAL, called["values"] if called else "")]
     for column, sign, part in found:
         yield from (_Comparison(column, sign, one, changing) for one in _read(part, constants))
+
+
+def _document(key: str, number: int) -> str:
+    """Return a JSON document with a key that is about to be removed, as a literal."""
+    return "'" + json.dumps({key: number, "kept": True}) + "'"
 
 
 def _read(literal: str, constants: Mapping[str, list[object]]) -> Iterator[object]:
@@ -207,7 +230,7 @@ def _read(literal: str, constants: Mapping[str, list[object]]) -> Iterator[objec
 def _around(comparison: _Comparison) -> Iterator[str]:
     """Give the values that a comparison tells from others."""
     sign, value = comparison.sign, comparison.value
-    unequal = "<" in sign or ">" in sign
+    unequal = comparison.unequal
     if isinstance(value, bool):
         return
     if isinstance(value, int | float):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import cycle
+from math import gcd
 from types import MappingProxyType
 
 from sqlalchemy import Connection
@@ -57,11 +58,13 @@ class Manner(Enum):
         TAME: Without what is most likely to be in the way of a stricter schema: nothing is empty, long, twice there
             or far from the rest.
         SPARSE: Empty wherever that is allowed.
+        CHILDLESS: As in production, with no row that refers to another table.
     """
 
     WILD = auto()
     TAME = auto()
     SPARSE = auto()
+    CHILDLESS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ def _seed(connection: Connection, rows: int, manner: Manner, named: Named) -> Se
     counts: dict[str, int] = {}
     unfilled: dict[str, str] = {}
     for table in tables:
+        if manner is Manner.CHILDLESS and any(one.table != table.name for one in table.references):
+            continue
         writer = _Writer(connection, table, wanted, manner=manner, named=named)
         counts[table.name], why = writer.fill()
         if counts[table.name] == 0:
@@ -141,7 +146,7 @@ class _Writer:
     def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, manner: Manner, named: Named) -> None:
         self._connection = connection
         self._named = named
-        self._tame = manner is not Manner.WILD
+        self._tame = manner in (Manner.TAME, Manner.SPARSE)
         self._sparse = manner is Manner.SPARSE
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
@@ -152,6 +157,7 @@ class _Writer:
         self._keys = {name for key in table.keys for name in key}
         self._parents: dict[Reference, list[tuple[object, ...]]] = {}
         self._references = tuple(enumerate(sorted(table.references, key=lambda one: -len(one.columns))))
+        self._ordinals = dict(self._positions())
 
     def fill(self) -> tuple[int, str]:
         """Insert rows; returns how many the table has, and what went wrong if it has none."""
@@ -189,6 +195,17 @@ class _Writer:
                 telling = [name for name in free if kinds[name] not in (Kind.BOOLEAN, Kind.ENUM)]
                 found |= set(telling[-1:])
         return found
+
+    def _positions(self) -> Iterator[tuple[str, Reference]]:
+        """Give the columns that count the rows of a parent, as positions do: of each, the next one is taken."""
+        first = next((one for place, one in self._references if place == 0), None)
+        if first is None or len(first.columns) > 1 or first.table == self._table.name:
+            return
+        for key in self._table.keys:
+            rest = [name for name in key if name != first.columns[0]]
+            column = self._table.column(rest[0]) if len(key) == 2 and len(rest) == 1 else None
+            if column is not None and column.kind is Kind.INTEGER and not _is_referring(self._table, column):
+                yield column.name, first
 
     def _count(self) -> int:
         return int(self._connection.exec_driver_sql(f"SELECT count(*) FROM {self._table.name}").scalar_one())
@@ -248,6 +265,11 @@ class _Writer:
         values = [make(column, number, attempt, unique=unique) for number in different]
         if not cycle and not self._tame:
             values = [_alike(column, values, place, unique=unique) for place in range(len(values))]
+        parents = len(self._parents.get(self._ordinals[column.name], ())) if column.name in self._ordinals else 0
+        if parents and not self._tame and attempt == 0:
+            # After so many rows the same parents have their turn again.
+            turn = parents // gcd(parents, 2)
+            values = [number // turn + 1 for number in different]
         self._name(column, values, unique=column.name in self._keys)
         if self._sqlite and column.kind is not Kind.TEXT:
             values = [_written(column, value) for value in values]
@@ -259,12 +281,13 @@ class _Writer:
         if not known and not unique and column.kind in (Kind.TEXT, Kind.ENUM, Kind.DATE, Kind.TIMESTAMP):
             known = self._named.get(ANYWHERE, ())
         if self._tame:
-            # What rows are chosen by, none of them has; the words that a CHECK wants, all do.
-            known = tuple(one for one in known if not one.changing and column.kind in (Kind.TEXT, Kind.ENUM))
+            # What rows are chosen by, none of them has; what a CHECK wants, all do.
+            kinds = (Kind.TEXT, Kind.ENUM, Kind.INTEGER, Kind.NUMERIC)
+            known = tuple(one for one in known if not one.changing and one.exact and column.kind in kinds)
         fitting = [one.text for one in known if fits(column, one.text) and (one.changing or not unique)]
         places = range(len(values)) if self._tame else range(_NAMED // 2, len(values), _NAMED)
         for place, text in zip(places, fitting if unique else cycle(fitting), strict=False):
-            values[place] = text
+            values[place] = json.loads(text) if column.kind is Kind.JSON else text
 
     def _refer(self, row: Row, reference: Reference, number: int, place: int) -> bool:
         """Choose what a row refers to; returns whether the row is possible."""
