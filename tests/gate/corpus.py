@@ -76,8 +76,18 @@ def upgrade():
         sa.Column("body", sa.Text()),
         sa.Column("counter", sa.BigInteger(), nullable=False),
     )
+    op.create_table("albums", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("title", sa.String(40)))
+    op.create_table(
+        "photos",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("album_id", sa.Integer(), sa.ForeignKey("albums.id", name="photos_album"), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("meta", sa.JSON()),
+        sa.UniqueConstraint("album_id", "position", name="photos_position"),
+    )
     if op.get_bind().dialect.name == "postgresql":
         op.execute("CREATE VIEW paid AS SELECT id, amount FROM orders WHERE is_paid")
+        op.execute("GRANT SELECT ON paid TO PUBLIC")
         op.execute("CREATE TYPE mood AS ENUM ('good', 'bad')")
         op.execute("CREATE TABLE parts (id integer NOT NULL, day date NOT NULL, body text) PARTITION BY RANGE (day)")
         op.execute("CREATE TABLE parts_old PARTITION OF parts FOR VALUES FROM ('2020-01-01') TO ('2030-01-01')")

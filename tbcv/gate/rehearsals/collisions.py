@@ -18,7 +18,7 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rehearsals.contents import Contents, RowsLost, TableRows, Value, find_unrestored, read_contents
 from tbcv.gate.rehearsals.interruption import failure_again
-from tbcv.gate.rehearsals.rehearsed import Return, StepRehearsal
+from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 from tbcv.gate.releases.passage import on
 from tbcv.gate.seeding.tables import SeedTable, read_tables
 from tbcv.gate.staging.stage import Stage
@@ -64,8 +64,7 @@ async def with_rows_in_place(
             return replace(step, losses=(*step.losses, *losses))
         await stage.downgrade(trial, step.revision.id)
         rows = find_unrestored(before, await on(trial, read_contents))
-        back = Return(None, step.way_back.schema, tuple(dict.fromkeys((*step.way_back.rows, *rows))))
-        return replace(step, losses=(*step.losses, *losses), way_back=back)
+        return replace(step, losses=(*step.losses, *losses), way_back=step.way_back.lacking(rows))
 
 
 def _inserted(before: Contents, after: Contents) -> Iterator[tuple[str, tuple[Mapping[str, Value], ...]]]:

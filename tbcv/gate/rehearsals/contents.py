@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from types import NoneType
@@ -476,10 +477,21 @@ def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:
         changed = sum(
             1
             for key in earlier.keys() & later.keys()
-            if earlier[key][here] is not None and earlier[key][here] != later[key][there]
+            if earlier[key][here] is not None and not _is_written_alike(earlier[key][here], later[key][there])
         )
         if changed:
             yield f"{table.name}.{name} has another value in {changed} rows"
+
+
+def _is_written_alike(old: Value, new: Value) -> bool:
+    """Tell whether two values are the same but for how a document or a time is written."""
+    if old == new or old is None or new is None:
+        return old == new
+    read = {"document": json.loads, "time": datetime.fromisoformat}.get(_form(old))
+    try:
+        return read is not None and _form(old) == _form(new) and bool(read(old) == read(new))
+    except (ValueError, TypeError):
+        return False
 
 
 def _by_key(table: TableRows, keys: Iterable[str]) -> Mapping[tuple[Value, ...], tuple[Value, ...]]:

@@ -38,7 +38,7 @@ from tbcv.gate.rehearsals.contents import (
 )
 from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_again
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
-from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults, losses_of_orphans
+from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults, with_orphans
 from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
@@ -180,7 +180,10 @@ class _Rehearser:
         if not deleting or step.losses:
             return step
         other = await self._tried(step.revision, await self._template(step.revision, Manner.CHILDLESS), tame=True)
-        return replace(step, losses=other.losses) if other.failure is None else step
+        if other.failure is not None:
+            return step
+        restored = step.way_back is None or bool(step.way_back)
+        return replace(step, losses=other.losses, way_back=other.way_back if restored else step.way_back)
 
     async def _tried(self, revision: Revision, filled: _Filled, *, tame: bool = False) -> StepRehearsal:
         template, seeded, before = filled
@@ -223,8 +226,7 @@ class _Rehearser:
     async def _on_strays(self, step: StepRehearsal, template: DatabaseURL, trial: DatabaseURL) -> StepRehearsal:
         if step.again is None or step.again.failure is not None:
             return step
-        losses = await losses_of_orphans(self._stage, self._scratch, template, step)
-        step = replace(step, losses=(*step.losses, *losses))
+        step = await with_orphans(self._stage, self._scratch, template, step)
         stray = await failure_on_strays(self._stage, self._scratch, template, trial, step)
         stray = stray or await failure_without_defaults(self._stage, self._scratch, template, step)
         return replace(step, failure=replace(stray, needs_rows=True)) if stray else step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect
@@ -94,6 +94,10 @@ class Return:
     def __bool__(self) -> bool:
         """Tell whether everything is as it was."""
         return self.failure is None and not self.schema and not self.rows and not self.privileges
+
+    def lacking(self, rows: tuple[str, ...]) -> Return:
+        """Return the same with more that is not as it was."""
+        return replace(self, rows=tuple(dict.fromkeys((*self.rows, *rows))))
 
 
 @dataclass(frozen=True, slots=True)

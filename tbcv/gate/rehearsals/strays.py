@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -17,7 +18,7 @@ from tbcv.engine.engines import migration_engine
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
-from tbcv.gate.rehearsals.contents import RowsLost, find_losses, new_references, read_contents
+from tbcv.gate.rehearsals.contents import find_losses, find_unrestored, new_references, read_contents
 from tbcv.gate.rehearsals.interruption import failure_again
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
 from tbcv.gate.releases.attempts import Objection
@@ -86,9 +87,9 @@ async def failure_without_defaults(
         return await failure_again(stage, trial, step.revision)
 
 
-async def losses_of_orphans(
+async def with_orphans(
     stage: Stage, scratch: ScratchDatabases, before: DatabaseURL, step: StepRehearsal
-) -> tuple[RowsLost, ...]:
+) -> StepRehearsal:
     """Run an upgrade that deletes rows where some rows refer to nothing, which SQLite allows unless it is told not to.
 
     Args:
@@ -98,10 +99,10 @@ async def losses_of_orphans(
         step: What came of the revision where there were no such rows.
 
     Returns:
-        What is lost besides.
+        The same, with what is lost besides, and not restored.
     """
     if before.dialect != "sqlite" or not any(_DELETES_OTHERS.search(one.sql) for one in step.of(Run.UP)):
-        return ()
+        return step
     async with scratch.copy(before) as trial:
         engine = migration_engine(trial)
         async with engine.connect() as connection:
@@ -109,10 +110,15 @@ async def losses_of_orphans(
         await engine.dispose()
         filled = await on(trial, read_contents)
         if await failure_again(stage, trial, step.revision):
-            return ()
+            return step
         found = find_losses(filled, await on(trial, read_contents))
-    known = {(one.table, one.column, one.how) for one in step.losses}
-    return tuple(one for one in found if (one.table, one.column, one.how) not in known)
+        known = {(one.table, one.column, one.how) for one in step.losses}
+        losses = tuple(one for one in found if (one.table, one.column, one.how) not in known)
+        if not losses or step.way_back is None or step.way_back.failure is not None:
+            return replace(step, losses=(*step.losses, *losses))
+        await stage.downgrade(trial, step.revision.id)
+        rows = find_unrestored(filled, await on(trial, read_contents))
+    return replace(step, losses=(*step.losses, *losses), way_back=step.way_back.lacking(rows))
 
 
 def _orphan(connection: Connection) -> None:
