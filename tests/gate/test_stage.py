@@ -75,13 +75,17 @@ async def rehearsed(directory: Path, dialect: Dialect, env: str, base: str = cor
         return await rehearse(environment, scratch, dialect, (revision,), rows=60)
 
 
+# Only SQLite writes every row again to drop a column.
+SEEN_ON = {"sqlite": {"sqlite-column-dropped"}, "postgresql": set[str]()}
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("dialect", ENGINES)
 @pytest.mark.parametrize("env", [SYNCHRONOUS, GIVEN], ids=["synchronous", "given"])
 async def test_synchronous(dialect: Dialect, env: str, tmp_path: Path) -> None:
     """An env.py that knows nothing of asyncio is run, with whichever driver there is."""
     found = judge(await rehearsed(tmp_path, dialect, env))
-    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert {one.code for one in found} == {"data-loss", "irreversible", *SEEN_ON[dialect]}
 
 
 @pytest.mark.anyio
@@ -89,7 +93,7 @@ async def test_database_of_its_own(tmp_path: Path) -> None:
     """An env.py that names its own database gets the scratch database instead."""
     elsewhere = tmp_path / "production.db"
     found = judge(await rehearsed(tmp_path, "sqlite", OWN_DATABASE.format(url=f"sqlite+aiosqlite:///{elsewhere}")))
-    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert {one.code for one in found} == {"data-loss", "irreversible", *SEEN_ON["sqlite"]}
     assert not elsewhere.exists()
 
 
@@ -213,7 +217,7 @@ async def test_connects_elsewhere(dialect: Dialect, env: str, tmp_path: Path) ->
         )
     url = f"{dialect}+{drivers[dialect]}://{place}"
     found = judge(await rehearsed(tmp_path, dialect, env.replace("{url}", url)))
-    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert {one.code for one in found} == {"data-loss", "irreversible", *SEEN_ON[dialect]}
     assert not elsewhere.exists()
 
 
@@ -222,7 +226,7 @@ async def test_engine_of_the_application(tmp_path: Path) -> None:
     """An engine that outlives env.py connects anew for each run, and what it left in a WAL is not lost."""
     elsewhere = tmp_path / "production.db"
     found = judge(await rehearsed(tmp_path, "sqlite", POOLED.replace("{url}", f"sqlite:///{elsewhere}")))
-    assert {"data-loss", "irreversible"} == {one.code for one in found}
+    assert {one.code for one in found} == {"data-loss", "irreversible", *SEEN_ON["sqlite"]}
     assert not elsewhere.exists()
 
 

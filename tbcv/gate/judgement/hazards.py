@@ -54,7 +54,7 @@ def _finding(sighting: Sighting, step: StepRehearsal, dialect: str) -> Finding:
     return Finding(
         code=sighting.code,
         # What has an effect that was seen is no mere remark, and the other way round.
-        severity=Severity.ERROR if sighting.effects else hazard.severity,
+        severity=Severity.ERROR if sighting.effects and not hazard.unavoidable else hazard.severity,
         message=sighting.message,
         hint=hazard.hint,
         revision=step.revision.id,

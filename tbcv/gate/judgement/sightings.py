@@ -22,6 +22,9 @@ _FEW = 20
 _BATCH = re.compile(r"\b(LIMIT|FETCH\s+FIRST|BETWEEN|ctid|TABLESAMPLE)\b|>=?[^;]*?\bAND\b[^;]*?<=?", re.IGNORECASE)
 
 
+_DROPS_COLUMN = re.compile(r"\s*ALTER\s+TABLE\s+\S+\s+DROP\b", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One thing that was seen.
@@ -141,9 +144,11 @@ def sightings_of_rebuilds(step: StepRehearsal) -> Iterator[Sighting]:
     for statement in step.of(Run.UP):
         for table in statement.rewritten:
             also = ", to which others refer" if table in referred else ""
+            dropping = _DROPS_COLUMN.match(statement.sql) is not None
+            how = f"every row of {table}" if dropping else f"the table {table}{also}, all its rows,"
             yield Sighting(
-                "sqlite-table-rebuild",
-                f"the table {table}{also} is written anew, row by row, while nobody else can write",
+                "sqlite-column-dropped" if dropping else "sqlite-table-rebuild",
+                f"{how} is written anew while nobody else can write",
                 _place(step, statement),
                 (Effect.REWRITES_TABLE,),
                 Evidence(statement.sql, "", table, step.seeded.rows.get(f'"{table}"'), statement.milliseconds),

@@ -387,11 +387,10 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(_REWRITE,),
         title="SQLite builds the table anew",
-        observed="A table from before the revision begins at another page of the file and holds rows, or loses a "
-        "column whose values are stored.",
+        observed="A table from before the revision begins at another page of the file and holds rows.",
         why="All rows are copied while nobody else can write, the file grows by the size of the table, and whatever "
         "batch mode does not carry along is lost; where foreign keys are enforced, so are the rows that refer to it.",
-        hint="SQLite adds and renames columns and makes indexes without a rebuild; do only that on large tables",
+        hint="SQLite adds, renames and drops columns and makes indexes without that; do only that on large tables",
         recipe="""\
 def upgrade():
     op.add_column("orders", sa.Column("weight", sa.Float()))
@@ -401,6 +400,26 @@ def upgrade():
 def downgrade():
     op.drop_index("ix_orders_weight", "orders")
     op.drop_column("orders", "weight")
+""",
+        dialects=("sqlite",),
+    ),
+    Hazard(
+        code="sqlite-column-dropped",
+        severity=Severity.WARNING,
+        unavoidable=True,
+        effects=(_REWRITE,),
+        title="SQLite writes every row again to drop a column",
+        observed="ALTER TABLE DROP COLUMN on a table that holds rows, of a column whose values are stored.",
+        why="Nobody else can write meanwhile; nothing else of the table is touched.",
+        hint="a column that nobody uses may stay until traffic is low",
+        recipe="""\
+def upgrade():
+    # What is used no longer stays for the time being; what takes its place is added beside it.
+    op.add_column("orders", sa.Column("remark", sa.Text()))
+
+
+def downgrade():
+    op.drop_column("orders", "remark")
 """,
         dialects=("sqlite",),
     ),

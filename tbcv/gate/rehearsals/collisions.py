@@ -17,7 +17,7 @@ from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rehearsals.contents import Contents, RowsLost, TableRows, Value, find_unrestored, read_contents
-from tbcv.gate.rehearsals.interruption import failure_again
+from tbcv.gate.rehearsals.interruption import failure_again, failure_back
 from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 from tbcv.gate.releases.passage import on
 from tbcv.gate.seeding.tables import SeedTable, read_tables
@@ -60,11 +60,11 @@ async def with_rows_in_place(
         if await failure_again(stage, trial, step.revision):
             return step
         losses = tuple(_overwritten(found[0], before, await on(trial, read_contents)))
-        if not losses or step.way_back is None or step.way_back.failure is not None:
-            return replace(step, losses=(*step.losses, *losses))
-        await stage.downgrade(trial, step.revision.id)
-        rows = find_unrestored(before, await on(trial, read_contents))
-        return replace(step, losses=(*step.losses, *losses), way_back=step.way_back.lacking(rows))
+        step = replace(step, losses=(*step.losses, *losses))
+        back = step.way_back
+        if not losses or not back or await failure_back(stage, trial, step.revision):
+            return step
+        return replace(step, way_back=back.lacking(find_unrestored(before, await on(trial, read_contents))))
 
 
 def _inserted(before: Contents, after: Contents) -> Iterator[tuple[str, tuple[Mapping[str, Value], ...]]]:

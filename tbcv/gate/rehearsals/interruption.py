@@ -73,6 +73,15 @@ async def failure_again(stage: Stage, address: DatabaseURL, revision: Revision) 
     return None
 
 
+async def failure_back(stage: Stage, address: DatabaseURL, revision: Revision) -> Failure | None:
+    """Run a downgrade, and return why it fails; None where it does not."""
+    try:
+        await stage.downgrade(address, revision.id)
+    except Exception as error:  # a revision may raise anything
+        return failure_of(error, Origin(revision.path))
+    return None
+
+
 def is_in_parts(statements: Sequence[Statement]) -> bool:
     """Tell whether an upgrade, one that failed perhaps, had something committed before its end."""
     return any(one.alone for one in statements) or len({one.transaction for one in statements}) > 1

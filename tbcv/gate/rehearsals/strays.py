@@ -19,7 +19,7 @@ from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rehearsals.contents import find_losses, find_unrestored, new_references, read_contents
-from tbcv.gate.rehearsals.interruption import failure_again
+from tbcv.gate.rehearsals.interruption import failure_again, failure_back
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
 from tbcv.gate.releases.attempts import Objection
 from tbcv.gate.releases.passage import on
@@ -105,20 +105,22 @@ async def with_orphans(
         return step
     async with scratch.copy(before) as trial:
         engine = migration_engine(trial)
-        async with engine.connect() as connection:
-            await connection.run_sync(_orphan)
-        await engine.dispose()
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(_orphan)
+        finally:
+            await engine.dispose()
         filled = await on(trial, read_contents)
         if await failure_again(stage, trial, step.revision):
             return step
         found = find_losses(filled, await on(trial, read_contents))
         known = {(one.table, one.column, one.how) for one in step.losses}
         losses = tuple(one for one in found if (one.table, one.column, one.how) not in known)
-        if not losses or step.way_back is None or step.way_back.failure is not None:
-            return replace(step, losses=(*step.losses, *losses))
-        await stage.downgrade(trial, step.revision.id)
-        rows = find_unrestored(filled, await on(trial, read_contents))
-    return replace(step, losses=(*step.losses, *losses), way_back=step.way_back.lacking(rows))
+        step = replace(step, losses=(*step.losses, *losses))
+        back = step.way_back
+        if not losses or not back or await failure_back(stage, trial, step.revision):
+            return step
+        return replace(step, way_back=back.lacking(find_unrestored(filled, await on(trial, read_contents))))
 
 
 def _orphan(connection: Connection) -> None:
