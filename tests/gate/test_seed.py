@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from types import MappingProxyType
 from typing import Literal
 
 import pytest
@@ -11,6 +13,7 @@ from tbcv.engine.engines import migration_engine
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.rehearsals.contents import Contents, read_contents
+from tbcv.gate.seeding.named import Named, NamedValue
 from tbcv.gate.seeding.seed import seed
 from tbcv.settings import Settings
 from tests.conftest import ENGINES
@@ -103,14 +106,14 @@ async def test_constraints_hold(dialect: Dialect) -> None:
     assert len(used) > 10
 
 
-async def filled(dialect: Dialect, *statements: str) -> Contents:
+async def filled(dialect: Dialect, *statements: str, named: Named = MappingProxyType({})) -> Contents:
     """Make a scratch database by some statements, fill it, and return its rows."""
     async with ScratchDatabases(Settings.from_env()) as scratch, scratch.database(dialect) as address:
         engine = migration_engine(address)
         async with engine.begin() as connection:
             for statement in statements:
                 await connection.execute(text(statement))
-        await seed(address, ROWS)
+        await seed(address, ROWS, named=named)
         async with engine.connect() as connection:
             contents = await connection.run_sync(read_contents)
         await engine.dispose()
@@ -131,6 +134,17 @@ async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
     shops, mentioned = set(contents["shops"].values("id")), contents["visits"].values("shop_id")
     assert len([one for one in mentioned if one in shops]) > len(mentioned) / 2
     assert any(one is not None and one not in shops for one in mentioned)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_documents_that_are_named(dialect: Dialect) -> None:
+    """A document that is named is put into a column of documents, and what is none is not."""
+    named = {"meta": tuple(NamedValue(one, changing=True) for one in ('{"page": 7}', "{", "7", "page"))}
+    contents = await filled(dialect, "CREATE TABLE photos (id integer PRIMARY KEY, meta json)", named=named)
+    pages = [json.loads(one) for one in contents["photos"].values("meta") if one and "page" in one]
+    assert pages
+    assert all(one == {"page": 7} for one in pages)
 
 
 @pytest.mark.anyio

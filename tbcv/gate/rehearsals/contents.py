@@ -407,7 +407,8 @@ def _form(value: str) -> str:
 def _factor(pairs: Iterable[tuple[Value, Value]]) -> Decimal | None:
     """Return by what all numbers were multiplied, if it is much and the same for all."""
     numbers = [(_number(old), _number(new)) for old, new in pairs if old is not None and new is not None]
-    ratios = [(old, new, new / old) for old, new in numbers if old and new is not None and old.is_finite()]
+    finite = [(old, new) for old, new in numbers if old and new is not None and old.is_finite() and new.is_finite()]
+    ratios = [(old, new, new / old) for old, new in finite]
     if len(ratios) < _FEW or len(ratios) < len([one for one, _ in numbers if one != 0]):
         return None
     # The largest number says it best: the others may have been rounded.

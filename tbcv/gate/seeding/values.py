@@ -9,6 +9,7 @@ number always gives the same value.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -174,14 +175,12 @@ def _holds_uuids(column: SeedColumn) -> bool:
 
 def fits(column: SeedColumn, text: str) -> bool:
     """Tell whether a column may hold a text that was written for it, as far as its type tells."""
-    if column.kind is Kind.JSON:
-        return text.startswith("{")
     read = _READERS.get(column.kind)
     if read is None:
         return column.kind is Kind.TEXT and (not column.limits or len(text) <= column.limits[0])
     try:
         read(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return column.kind is not Kind.ENUM or text in column.labels
 
@@ -291,6 +290,13 @@ _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
 }
 
 
+def _document(text: str) -> object:
+    read = json.loads(text)
+    if not isinstance(read, dict):
+        raise TypeError(text)
+    return read
+
+
 _READERS: Final[Mapping[Kind, Callable[[str], object]]] = {
     Kind.INTEGER: int,
     Kind.NUMERIC: float,
@@ -299,6 +305,7 @@ _READERS: Final[Mapping[Kind, Callable[[str], object]]] = {
     Kind.TIMESTAMP: datetime.fromisoformat,
     Kind.UUID: UUID,
     Kind.ENUM: str,
+    Kind.JSON: _document,
 }
 
 
