@@ -21,7 +21,7 @@ from tests.faults.places import CHAIN, Place, Places, count, place
 STRIDE = 1 if os.environ.get("TBCV_FAULTS") == "all" else 61
 SESSIONS = 0
 SIGTERMS = 5 if STRIDE == 1 else 3
-# Of the steps, those that are taken where a sample of all of them has been taken in another way already.
+# Of the steps, one in so many is taken where all of them have been taken in another way already.
 SOME = 1 if STRIDE == 1 else 4
 # Before these nothing may have been changed yet that could be rolled back.
 UNCHANGED = ("BEGIN", "SET LOCAL", "SAVEPOINT", "ROLLBACK")
@@ -78,7 +78,7 @@ def test_killed_on_the_way_up(journeys: Journeys, figures: Figures) -> None:
 
 def test_killed_on_the_way_down(journeys: Journeys, figures: Figures) -> None:
     """Kill -9 before any statement of a downgrade leaves a revision and its rows; the next downgrade goes on."""
-    _kill_everywhere(journeys, figures, "downgrade", list(pairwise(journeys.down))[::SOME])
+    _kill_everywhere(journeys, figures, "downgrade", some(journeys.down))
 
 
 def test_killed_while_the_schema_is_made(journeys: Journeys, figures: Figures) -> None:
@@ -137,7 +137,7 @@ def test_killed_on_the_way_down_with_a_backup(journeys: Journeys, tmp_path: Path
 def test_sigterm_at_every_statement(what: str, journeys: Journeys, figures: Figures) -> None:
     """SIGTERM at any statement, up or down, rolls its revision back, says so and leaves a revision and its rows."""
     places = journeys.up if what == "upgrade" else journeys.down
-    _kill_everywhere(journeys, figures, what, list(pairwise(places))[2 % SOME :: SOME], signal.SIGTERM)
+    _kill_everywhere(journeys, figures, what, some(places, first=2), signal.SIGTERM)
 
 
 @pytest.mark.parametrize("what", ["upgrade", "downgrade"])
@@ -147,7 +147,7 @@ def test_sessions_ended_at_every_statement(what: str, journeys: Journeys, figure
         # There is no session that anybody else could end.
         return
     places = journeys.up if what == "upgrade" else journeys.down
-    _kill_everywhere(journeys, figures, what, list(pairwise(places))[1 % SOME :: SOME], SESSIONS)
+    _kill_everywhere(journeys, figures, what, some(places, first=1), SESSIONS)
 
 
 def test_terminated_on_the_way_up(journeys: Journeys, tmp_path: Path, figures: Figures) -> None:
@@ -170,6 +170,11 @@ def test_terminated_on_the_way_up(journeys: Journeys, tmp_path: Path, figures: F
         places.forge.run("migrate", "--database-url", url, "upgrade")
         assert place(url).rows == journeys.up[-1].rows
     figures.note(f"SIGTERM, {places.dialect}, the whole chain", f"{SIGTERMS} of {SIGTERMS} rolled back and resumed")
+
+
+def some(places: list[Place], first: int = 0) -> list[tuple[Place, Place]]:
+    """Return a sample of the steps from place to place, or all of them."""
+    return list(pairwise(places))[first % SOME :: SOME]
 
 
 def _kill_everywhere(
