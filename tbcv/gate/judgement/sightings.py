@@ -22,9 +22,6 @@ _FEW = 20
 _BATCH = re.compile(r"\b(LIMIT|FETCH\s+FIRST|BETWEEN|ctid|TABLESAMPLE)\b|>=?[^;]*?\bAND\b[^;]*?<=?", re.IGNORECASE)
 
 
-_DROPS_COLUMN = re.compile(r"\s*ALTER\s+TABLE\s+\S+\s+DROP\b", re.IGNORECASE)
-
-
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One thing that was seen.
@@ -144,10 +141,10 @@ def sightings_of_rebuilds(step: StepRehearsal) -> Iterator[Sighting]:
     for statement in step.of(Run.UP):
         for table in statement.rewritten:
             also = ", to which others refer" if table in referred else ""
-            dropping = _DROPS_COLUMN.match(statement.sql) is not None
-            how = f"every row of {table}" if dropping else f"the table {table}{also}, all its rows,"
+            shortened = table in statement.shortened
+            how = f"every row of {table}" if shortened else f"the table {table}{also}, all its rows,"
             yield Sighting(
-                "sqlite-column-dropped" if dropping else "sqlite-table-rebuild",
+                "sqlite-column-dropped" if shortened else "sqlite-table-rebuild",
                 f"{how} is written anew while nobody else can write",
                 _place(step, statement),
                 (Effect.REWRITES_TABLE,),

@@ -108,6 +108,7 @@ class Statement:
         held: Locks held on tables from before when it ended, its own among them.
         work: What it did with rows of tables from before.
         rewritten: Tables from before whose contents were written anew.
+        shortened: Those among them that are the same tables, each row without a column.
         indexed: Tables from before on which it built an index.
         validated: Constraints on tables from before that it proved by looking at the rows.
         invalid: Indexes that it left invalid.
@@ -128,6 +129,7 @@ class Statement:
     held: tuple[HeldLock, ...] = ()
     work: tuple[Work, ...] = ()
     rewritten: tuple[str, ...] = ()
+    shortened: tuple[str, ...] = ()
     indexed: tuple[str, ...] = ()
     validated: tuple[str, ...] = ()
     invalid: tuple[str, ...] = ()

@@ -12,8 +12,9 @@ from tbcv.gate.observers.observed import Statement
 from tbcv.gate.observers.watcher import Rows, fetch
 
 _QUOTES = re.compile(r"[\"'`\[\]]")
+_NAME = r'"[^"]+"|`[^`]+`|\[[^\]]+\]|[^\s"`\[;]+'
 _DROPS = re.compile(
-    r"\s*ALTER\s+TABLE\s+(?:main\.)?(?P<table>\S+)\s+DROP\s+(?:COLUMN\s+)?(?P<column>[^\s;]+)\s*;?\s*$",
+    rf"\s*ALTER\s+TABLE\s+(?:main\.)?(?P<table>{_NAME})\s+DROP\s+(?:COLUMN\s+)?(?P<column>{_NAME})\s*;?\s*$",
     re.IGNORECASE,
 )
 _TABLES = (
@@ -72,20 +73,27 @@ class SqliteEye:
 
     def describe(self, before: SqliteState, after: SqliteState, statement: Statement) -> Statement:
         """Return a statement with what it did to what was there before the run."""
-        moved = {*after.filled, *self._without_a_column(before, statement)}
-        anew = tuple(sorted(name for name in moved if name not in self._told and self._rows.get(name, 1)))
+        shortened = {*self._without_a_column(before, statement)} - after.filled
+        written = {*after.filled, *shortened}
+        anew = tuple(sorted(name for name in written if name not in self._told and self._rows.get(name, 1)))
         self._told.update(anew)
-        return replace(statement, rewritten=anew, rows=max(statement.rows, after.changes - before.changes))
+        return replace(
+            statement,
+            rewritten=anew,
+            shortened=tuple(name for name in anew if name in shortened),
+            rows=max(statement.rows, after.changes - before.changes),
+        )
 
     def _without_a_column(self, before: SqliteState, statement: Statement) -> Iterator[str]:
         """Give the table of which a column was dropped: where its values are stored, every row is written again."""
-        match = _DROPS.match(_QUOTES.sub("", statement.sql))
+        match = _DROPS.match(statement.sql)
         if match is None:
             return
-        table = next((name for name in before.texts if name.lower() == match["table"].lower()), None)
+        named, column = (_QUOTES.sub("", match[one]) for one in ("table", "column"))
+        table = next((name for name in before.texts if name.lower() == named.lower()), None)
         if table is None or table not in (self._before or {}):
             return
-        virtual = rf"\b{re.escape(match['column'])}\b[^,]*\bAS\s*\((?!.*\bSTORED\b)"
+        virtual = rf"\b{re.escape(column)}\b[^,]*\bAS\s*\((?!.*\bSTORED\b)"
         if not re.search(virtual, before.texts[table], re.IGNORECASE):
             yield table
 
