@@ -10,7 +10,7 @@ from pathlib import Path
 from tbcv.findings import Effect, Evidence, Location
 from tbcv.gate.judgement.sightings import Sighting
 from tbcv.gate.observers.observed import Run, Statement
-from tbcv.gate.rehearsals.contents import RowsLost
+from tbcv.gate.rehearsals.losses import RowsLost
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
 from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep
 from tbcv.migrate.syntax import parse_source
@@ -32,6 +32,7 @@ def sightings_of_outcome(step: StepRehearsal, dialect: str) -> Iterator[Sighting
     yield from _of_losses(step)
     yield from _of_narrowing(step)
     yield from _of_meaning(step)
+    yield from _of_replacement(step)
     yield from _of_return(step)
     yield from _of_repetition(step)
     yield from _of_upkeep(step)
@@ -120,7 +121,7 @@ def _of_narrowing(step: StepRehearsal) -> Iterator[Sighting]:
 
 
 def _of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
-    """Give what the previous release would read as something else, and tables that were copied by hand."""
+    """Give what the previous release would read as something else."""
     for table, column, now in step.reinterpreted:
         yield Sighting(
             "meaning-changed",
@@ -129,6 +130,10 @@ def _of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
             (Effect.BREAKS_PREVIOUS_RELEASE,),
             Evidence(relation=f"{table}.{column}"),
         )
+
+
+def _of_replacement(step: StepRehearsal) -> Iterator[Sighting]:
+    """Give the tables that were copied by hand."""
     for table in step.replaced:
         yield Sighting(
             "table-rewrite",

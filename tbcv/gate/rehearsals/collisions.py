@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from functools import partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
-from tbcv.gate.rehearsals.contents import Contents, RowsLost, TableRows, Value, find_unrestored, read_contents
-from tbcv.gate.rehearsals.interruption import failure_again, failure_back
+from tbcv.gate.rehearsals.contents import Contents, TableRows, Value
+from tbcv.gate.rehearsals.losses import RowsLost
 from tbcv.gate.rehearsals.rehearsed import StepRehearsal
+from tbcv.gate.rehearsals.retrial import with_losses
 from tbcv.gate.releases.passage import on
 from tbcv.gate.seeding.tables import SeedTable, read_tables
 from tbcv.gate.staging.stage import Stage
@@ -56,15 +57,7 @@ async def with_rows_in_place(
         return step
     async with scratch.copy(template) as trial:
         await on(trial, _put, found[0], inserted)
-        before = await on(trial, read_contents)
-        if await failure_again(stage, trial, step.revision):
-            return step
-        losses = tuple(_overwritten(found[0], before, await on(trial, read_contents)))
-        step = replace(step, losses=(*step.losses, *losses))
-        back = step.way_back
-        if not losses or not back or await failure_back(stage, trial, step.revision):
-            return step
-        return replace(step, way_back=back.lacking(find_unrestored(before, await on(trial, read_contents))))
+        return await with_losses(stage, trial, step, partial(_overwritten, found[0]))
 
 
 def _inserted(before: Contents, after: Contents) -> Iterator[tuple[str, tuple[Mapping[str, Value], ...]]]:

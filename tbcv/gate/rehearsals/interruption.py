@@ -13,7 +13,8 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.findings import Location
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
-from tbcv.gate.rehearsals.rehearsed import Failure, Setback, StepRehearsal, failure_of
+from tbcv.gate.rehearsals.rehearsed import Setback, StepRehearsal
+from tbcv.gate.rehearsals.retrial import failure_again
 from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.history import Revision
 
@@ -62,24 +63,6 @@ def _before(step: StepRehearsal, number: int) -> Location:
     """Return the line of the last statement before a seam."""
     earlier = [one.location for one in step.of(Run.UP) if one.number < number and one.location]
     return earlier[-1] if earlier else Location(step.revision.path)
-
-
-async def failure_again(stage: Stage, address: DatabaseURL, revision: Revision) -> Failure | None:
-    """Run an upgrade where an attempt at it has ended, and return why that fails; None where it does not."""
-    try:
-        await stage.upgrade(address, (revision.id,))
-    except Exception as error:  # a revision may raise anything
-        return failure_of(error, Origin(revision.path))
-    return None
-
-
-async def failure_back(stage: Stage, address: DatabaseURL, revision: Revision) -> Failure | None:
-    """Run a downgrade, and return why it fails; None where it does not."""
-    try:
-        await stage.downgrade(address, revision.id)
-    except Exception as error:  # a revision may raise anything
-        return failure_of(error, Origin(revision.path))
-    return None
 
 
 def is_in_parts(statements: Sequence[Statement]) -> bool:

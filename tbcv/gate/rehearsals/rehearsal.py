@@ -26,19 +26,14 @@ from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
 from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher
 from tbcv.gate.rehearsals.collisions import with_rows_in_place
-from tbcv.gate.rehearsals.contents import (
-    Contents,
-    find_changes,
-    find_losses,
-    find_reinterpreted,
-    find_replaced,
-    find_unrestored,
-    read_contents,
-    without_dangling,
-)
-from tbcv.gate.rehearsals.interruption import failure_again, is_in_parts, try_again
+from tbcv.gate.rehearsals.contents import Contents, find_changes, find_replaced, find_unrestored, read_contents
+from tbcv.gate.rehearsals.interruption import is_in_parts, try_again
+from tbcv.gate.rehearsals.losses import find_losses, without_dangling
+from tbcv.gate.rehearsals.meaning import find_reinterpreted
+from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
-from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults, with_orphans
+from tbcv.gate.rehearsals.retrial import failure_again
+from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults
 from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed

@@ -11,7 +11,7 @@ from tbcv.findings import Location
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.watcher import sqlstate
-from tbcv.gate.rehearsals.contents import RowsLost
+from tbcv.gate.rehearsals.losses import RowsLost
 from tbcv.gate.rehearsals.upkeep import Upkeep
 from tbcv.gate.seeding.seed import Seeded
 from tbcv.migrate.history import Revision

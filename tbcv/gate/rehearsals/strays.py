@@ -9,30 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
-from tbcv.engine.engines import migration_engine
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
-from tbcv.gate.observers.observed import Run
-from tbcv.gate.rehearsals.contents import find_losses, find_unrestored, new_references, read_contents
-from tbcv.gate.rehearsals.interruption import failure_again, failure_back
+from tbcv.gate.rehearsals.losses import new_references
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
+from tbcv.gate.rehearsals.retrial import failure_again
 from tbcv.gate.releases.attempts import Objection
 from tbcv.gate.releases.passage import on
 from tbcv.gate.releases.shape import read_shape
 from tbcv.gate.releases.traffic import Answers, Step, Traffic, converse, play, put
-from tbcv.gate.seeding.tables import read_tables
 from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.snapshot import Difference
 
 _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)
 _DEFAULT = r"^column \S*\b{}: .*\bdefault (?P<value>-?\d+|'(?:[^']|'')*')"
-_DELETES_OTHERS = re.compile(r"^\s*DELETE\b.*\bNOT\s+(?:IN|EXISTS)\b", re.IGNORECASE | re.DOTALL)
-_NOWHERE = 800_000
 _RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
 
 
@@ -85,60 +78,6 @@ async def failure_without_defaults(
     async with scratch.copy(before) as trial:
         await on(trial, _delete, deletions)
         return await failure_again(stage, trial, step.revision)
-
-
-async def with_orphans(
-    stage: Stage, scratch: ScratchDatabases, before: DatabaseURL, step: StepRehearsal
-) -> StepRehearsal:
-    """Run an upgrade that deletes rows where some rows refer to nothing, which SQLite allows unless it is told not to.
-
-    Args:
-        stage: Runs the revision.
-        scratch: Where a copy is made.
-        before: A database at the revision's parents.
-        step: What came of the revision where there were no such rows.
-
-    Returns:
-        The same, with what is lost besides, and not restored.
-    """
-    if before.dialect != "sqlite" or not any(_DELETES_OTHERS.search(one.sql) for one in step.of(Run.UP)):
-        return step
-    async with scratch.copy(before) as trial:
-        engine = migration_engine(trial)
-        try:
-            async with engine.connect() as connection:
-                await connection.run_sync(_orphan)
-        finally:
-            await engine.dispose()
-        filled = await on(trial, read_contents)
-        if await failure_again(stage, trial, step.revision):
-            return step
-        found = find_losses(filled, await on(trial, read_contents))
-        known = {(one.table, one.column, one.how) for one in step.losses}
-        losses = tuple(one for one in found if (one.table, one.column, one.how) not in known)
-        step = replace(step, losses=(*step.losses, *losses))
-        back = step.way_back
-        if not losses or not back or await failure_back(stage, trial, step.revision):
-            return step
-        return replace(step, way_back=back.lacking(find_unrestored(filled, await on(trial, read_contents))))
-
-
-def _orphan(connection: Connection) -> None:
-    """Let some rows refer to what is not there; foreign keys must not be enforced."""
-    for table in read_tables(connection):
-        for reference in table.references:
-            if len(reference.columns) == 1 and reference.table != table.name:
-                name = '"' + reference.columns[0].replace('"', '""') + '"'
-                savepoint = connection.begin_nested()
-                try:
-                    connection.exec_driver_sql(
-                        f"UPDATE {table.name} SET {name} = {_NOWHERE} + rowid "
-                        f"WHERE rowid % 7 = 3 AND {name} IS NOT NULL"
-                    )
-                    savepoint.commit()
-                except DBAPIError:
-                    savepoint.rollback()
-    connection.commit()
 
 
 def _defaults(schema: Difference) -> Iterator[str]:

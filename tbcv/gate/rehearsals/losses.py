@@ -1,0 +1,250 @@
+"""What was in a database and is not any more: rows and values that no other place took in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tbcv.gate.rehearsals.contents import (
+    Column,
+    Contents,
+    TableRows,
+    agree,
+    by_key,
+    form_of,
+    is_alike,
+    is_unchanged,
+    number_of,
+)
+from tbcv.migrate.snapshot import Difference
+
+_REFERENCE = re.compile(
+    r"constraint [^:]+: foreign key\s*\((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)",
+    re.IGNORECASE,
+)
+_TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
+_BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class RowsLost:
+    """Something that was in the database and is not any more.
+
+    Attributes:
+        table: Where it was.
+        column: The column; None where whole rows went.
+        rows: How many.
+        how: ``dropped``, ``deleted``, ``emptied``, ``narrowed`` or ``overwritten``.
+    """
+
+    table: str
+    column: str | None
+    rows: int
+    how: str
+
+
+class NewReference(NamedTuple):
+    """A foreign key of one column: which, of which table, and which column of which other one it points at."""
+
+    table: str
+    column: str
+    target: str
+    key: str
+
+
+def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
+    """Find out what an upgrade lost; what it moved elsewhere, renamed or converted without a loss is not lost."""
+    matched = _matched(before, after)
+    found: list[RowsLost] = []
+    for table in before.values():
+        if not table.rows:
+            continue
+        now = matched.get(table.name)
+        if now is None:
+            if not _kept_elsewhere(table, before, after):
+                found.append(RowsLost(table.name, None, len(table.rows), "dropped"))
+            continue
+        if is_unchanged(table, now):
+            continue
+        missing = len(table.rows) - len(now.rows)
+        if missing > 0 and not _moved_rows(table, missing, before, after):
+            found.append(RowsLost(table.name, None, missing, "deleted"))
+        found += _column_losses(table, now, before, after)
+    return tuple(found)
+
+
+def without_dangling(before: Contents, schema: Difference) -> Contents:
+    """Return the rows with NULL for what a new foreign key refuses: what points at nothing is nothing to lose.
+
+    Args:
+        before: What was there.
+        schema: What an upgrade changed.
+    """
+    found = dict(before)
+    for reference in new_references(schema):
+        table, other = found.get(reference.table), before.get(reference.target)
+        place = table.positions.get(reference.column) if table else None
+        if table is None or other is None or place is None or reference.key not in other.positions:
+            continue
+        known = set(other.values(reference.key))
+        rows = tuple(row if row[place] in known else (*row[:place], None, *row[place + 1 :]) for row in table.rows)
+        found[table.name] = replace(table, rows=rows)
+    return found
+
+
+def new_references(schema: Difference) -> Iterator[NewReference]:
+    """Give the foreign keys of one column that an upgrade made."""
+    for fact in schema.unexpected:
+        found = _REFERENCE.match(fact.line)
+        if found:
+            yield NewReference(fact.subject.removeprefix("table "), found["column"], found["table"], found["key"])
+
+
+def _matched(before: Contents, after: Contents) -> Mapping[str, TableRows]:
+    """Find for each table what has become of it."""
+    by_identity = {table.identity: table for table in after.values()}
+    same = {name: by_identity[one.identity] for name, one in before.items() if one.identity in by_identity}
+    named = {name: after[name] for name in before if name in after}
+    lasting = all(table.lasting for table in before.values())
+    found: dict[str, TableRows] = {}
+    for candidates in (same, named) if lasting else (named, same):
+        taken = {table.name for table in found.values()}
+        found |= {
+            name: table
+            for name, table in candidates.items()
+            if name not in found and table.name not in taken and (table.name == name or is_alike(before[name], table))
+        }
+    taken = {table.name for table in found.values()}
+    fresh = [table for table in after.values() if table.name not in taken]
+    for name, table in before.items():
+        if name not in found and (alike := next((one for one in fresh if _holds(one, table)), None)) is not None:
+            found[name] = alike
+    return found
+
+
+def _holds(table: TableRows, wanted: TableRows) -> bool:
+    """Tell whether a table has at least the columns of another and the same rows in them."""
+    return wanted.positions.keys() <= table.positions.keys() and agree(table, wanted)
+
+
+def _kept_elsewhere(table: TableRows, before: Contents, after: Contents) -> bool:
+    """Tell whether every column of a table that is gone is found, value by value, in something new."""
+    return all(_moved_values(table.present(column.name), before, after) for column in table.columns)
+
+
+def _moved_rows(table: TableRows, missing: int, before: Contents, after: Contents) -> bool:
+    """Tell whether as many rows as are missing came into another table that can hold them."""
+    for other in after.values():
+        if other.name == table.name:
+            continue
+        grown = len(other.rows) - (len(before[other.name].rows) if other.name in before else 0)
+        if grown >= missing and table.positions.keys() <= other.positions.keys():
+            return True
+    return False
+
+
+def _moved_values(values: Counter[str], before: Contents, after: Contents) -> bool:
+    """Tell whether values stand in a column that is new or held something else before."""
+    if not values:
+        return True
+    for table in after.values():
+        for column in table.columns:
+            earlier = before.get(table.name)
+            known = earlier is not None and column.name in earlier.positions
+            now = table.present(column.name)
+            if known and earlier is not None and earlier.present(column.name) == now:
+                continue
+            if now == values or (set(values) <= set(now) and now.total() >= values.total()):
+                return True
+            if earlier is None and set(values) == set(now):
+                # A lookup table: each value once, and references to it in place of the values.
+                return True
+    return False
+
+
+def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Contents) -> Iterator[RowsLost]:
+    by_identity = {column.identity: column for column in now.columns}
+    missing = max(len(table.rows) - len(now.rows), 0)
+    for column in table.columns:
+        values = table.present(column.name)
+        same = by_identity.get(column.identity) if table.identity == now.identity and table.lasting else None
+        if same is None and column.name in now.positions:
+            same = now.columns[now.positions[column.name]]
+        if same is None:
+            if not _moved_values(values, before, after):
+                yield RowsLost(table.name, column.name, values.total(), "dropped")
+            continue
+        present = now.present(same.name)
+        if present == values:
+            continue
+        gone = values.total() - present.total() - missing
+        if gone > 0 and not _moved_values(values, before, after):
+            yield RowsLost(table.name, column.name, gone, "emptied")
+        elif missing == 0 and same.type != column.type and len(present) < len(values):
+            yield RowsLost(table.name, column.name, len(values) - len(present), "narrowed")
+        elif missing == 0 and not _moved_values(values, before, after):
+            overwritten = _overwritten(table, now, column, same)
+            if overwritten:
+                yield RowsLost(table.name, column.name, overwritten, "overwritten")
+
+
+def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column) -> int:
+    """Count the values of a column that were there before, cannot be told from those after, and stand nowhere else."""
+    keys = [one.name for one in table.columns if one.is_key]
+    if not keys or column.is_key or not set(keys) <= now.positions.keys():
+        return 0
+    earlier, later = by_key(table, keys), by_key(now, keys)
+    here, there = table.positions[column.name], now.positions[same.name]
+    pairs = {(row[here], later[key][there]) for key, row in earlier.items() if key in later}
+    moved = {(old, new) for old, new in pairs if old is not None and new is not None and not _is_same(old, new)}
+    # Of a document only what is in no other column is gone.
+    elsewhere = {value for name in now.positions if name != same.name for value in now.present(name)}
+    moved = {(old, new) for old, new in moved if not _is_spread(old, new, elsewhere)}
+    if not moved or _is_stamp(same, moved):
+        return 0
+    mangled = {old for old, new in moved if _is_mangled(old, new, converted=column.type != same.type)}
+    sources, targets = Counter(old for old, _ in moved), Counter(new for _, new in pairs)
+    # Where each value became one that nothing else became or was, whoever knows the rule can go back.
+    confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
+    lost = mangled | confused
+    return sum(1 for row in earlier.values() if row[here] in lost)
+
+
+def _is_same(old: str, new: str) -> bool:
+    if old == new or (old in _BOOLEANS and _BOOLEANS[old] is _BOOLEANS.get(new)):
+        return True
+    number = number_of(old)
+    return number is not None and number == number_of(new)
+
+
+def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:
+    """Tell whether rows were merely marked as changed, as a trigger or a habit does."""
+    return bool(_TIMES.match(column.type)) and len({new for _, new in moved}) == 1
+
+
+def _is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
+    """Tell whether a document only gave up what now stands in other columns."""
+    if form_of(old) != "document" or form_of(new) != "document":
+        return False
+    try:
+        before, after = json.loads(old), json.loads(new)
+    except ValueError:
+        return False
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return False
+    if any(key not in before or json.dumps(before[key]) != json.dumps(value) for key, value in after.items()):
+        return False
+    gone = [before[key] for key in before.keys() - after.keys()]
+    return all(str(one) in elsewhere for one in gone)
+
+
+def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
+    """Tell whether a value that has changed was cut off, rounded, or folded to one case."""
+    if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
+        return True
+    number, other = number_of(old), number_of(new)
+    return converted and number is not None and other is not None and number != other

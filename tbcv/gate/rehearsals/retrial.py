@@ -1,0 +1,53 @@
+"""A revision is run once more, on rows that it has not met yet: whether it fails, and what else is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+
+from tbcv.engine.url import DatabaseURL
+from tbcv.gate.observers.origin import Origin
+from tbcv.gate.rehearsals.contents import Contents, find_unrestored, read_contents
+from tbcv.gate.rehearsals.losses import RowsLost
+from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal, failure_of
+from tbcv.gate.releases.passage import on
+from tbcv.gate.staging.stage import Stage
+from tbcv.migrate.history import Revision
+
+
+async def failure_again(stage: Stage, address: DatabaseURL, revision: Revision) -> Failure | None:
+    """Run an upgrade on whatever there is, and return why it fails; None where it does not."""
+    return await _failure(stage.upgrade(address, (revision.id,)), revision)
+
+
+async def with_losses(
+    stage: Stage, trial: DatabaseURL, step: StepRehearsal, find: Callable[[Contents, Contents], Iterable[RowsLost]]
+) -> StepRehearsal:
+    """Run a revision up and down on other rows.
+
+    Args:
+        stage: Runs the revision.
+        trial: A database at the revision's parents.
+        step: What came of the revision on its first rows.
+        find: Says what is lost between two moments, and was not the first time.
+
+    Returns:
+        The same, with what is lost besides, and not restored; unchanged where the upgrade fails.
+    """
+    before = await on(trial, read_contents)
+    if await failure_again(stage, trial, step.revision):
+        return step
+    losses = tuple(find(before, await on(trial, read_contents)))
+    step = replace(step, losses=(*step.losses, *losses))
+    back = step.way_back
+    if not losses or not back or await _failure(stage.downgrade(trial, step.revision.id), step.revision):
+        return step
+    return replace(step, way_back=back.lacking(find_unrestored(before, await on(trial, read_contents))))
+
+
+async def _failure(run: Awaitable[object], revision: Revision) -> Failure | None:
+    try:
+        await run
+    except Exception as error:  # a revision may raise anything
+        return failure_of(error, Origin(revision.path))
+    return None
