@@ -207,6 +207,13 @@ CASES: dict[str, Case] = {
         only=("postgresql",),
     ),
     "identity": Case("op.execute(\"UPDATE @ SET note = 'x'\")", ADDITIVE),
+    "conflicts_no_longer_replaced": Case(
+        'op.execute("DROP TABLE @_pages")\n'
+        'op.execute("CREATE TABLE @_pages (id integer PRIMARY KEY, url text UNIQUE)")',
+        NEW_FIRST,
+        before='op.execute("CREATE TABLE @_pages (id integer PRIMARY KEY, url text UNIQUE ON CONFLICT REPLACE)")',
+        only=("sqlite",),
+    ),
     # The last one: while a view is broken, SQLite renames no table.
     "dropped_under_view": Case(
         'op.drop_table("@")',
@@ -332,6 +339,24 @@ async def test_marks_need_both_engines(tmp_path: Path, postgres_admin_url: str) 
         found = await check_compatibility(chain, scratch, "sqlite", read_history(chain).ordered()[3:], classes=None)
     assert (found.verdicts, found.findings) == ((), ())
     assert "never" in found.failure
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("given", ["nobody", "all"])
+async def test_what_a_trigger_writes_into(given: str, tmp_path: Path, postgres_admin_url: str) -> None:
+    """Where roles were given the tables, a trigger that writes into one that nobody was given stops the old release."""
+    first = 'op.create_table("orders", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("note", sa.Text()))\n'
+    first += 'op.execute("GRANT ALL ON orders TO PUBLIC")\n'
+    second = 'op.create_table("orders_log", sa.Column("id", sa.Integer(), primary_key=True))\n'
+    second += TRIGGER_POSTGRESQL.format(event="INSERT", body="INSERT INTO orders_log VALUES (NEW.id); RETURN NEW;")
+    if given == "all":
+        second += 'op.execute("GRANT ALL ON orders_log TO PUBLIC")\n'
+    chain = environment(tmp_path, first, second.replace("@", "orders"))
+    async with ScratchDatabases(Settings.from_env(scratch_database_url=postgres_admin_url)) as scratch:
+        revisions = read_history(chain).ordered()[1:]
+        found = await check_compatibility(chain, scratch, "postgresql", revisions, classes=None)
+    assert [one.verdict for one in found.verdicts] == [BREAKING if given == "nobody" else ADDITIVE]
+    assert all("orders_log" in one.message for one in found.findings)
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ from tbcv.gate.releases.values import declared, extremes
 
 _SEEDS = (1, 2)
 _MAIN, _SPARE = 3, 4
-# Who made the others of these roles is asked, too: the one that is being tried has been granted all.
+# Whether somebody but the owner was given a table. The role that plays the application was given all of them.
 _GRANTED = """
     SELECT n.nspname, c.relname, EXISTS (
         SELECT FROM aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
@@ -176,15 +176,23 @@ def _become_application(ground: Ground, shape: Shape) -> None:
         name = ground.quote(schema)
         for what in ("USAGE ON SCHEMA", "ALL ON ALL TABLES IN SCHEMA", "ALL ON ALL SEQUENCES IN SCHEMA"):
             attempt(ground.connection, f"GRANT {what} {name} TO {role}", keep=True)
-    known = {one.id for one in shape.relations}
-    listed = [((row[0], row[1]), row[2]) for row in ground.connection.exec_driver_sql(_GRANTED)]
-    if any(granted for _, granted in listed):
-        # Where the application owns nothing, what is new is its own only if somebody says so.
-        for (schema, table), granted in listed:
-            if not granted and not {(schema, table), (None, table)} & known:
-                name = f"{ground.quote(schema)}.{ground.quote(table)}"
-                attempt(ground.connection, f"REVOKE ALL ON {name} FROM {role}", keep=True)
+    _leave_what_is_new(ground, shape, role)
     attempt(ground.connection, f"SET LOCAL ROLE {role}", keep=True)
+
+
+def _leave_what_is_new(ground: Ground, shape: Shape, role: str) -> None:
+    """Take from a role the tables that its release does not know and nobody was given.
+
+    Only where somebody was given any: else the application owns them all, the new ones too.
+    """
+    known = {one.id for one in shape.relations}
+    listed = ground.connection.exec_driver_sql(_GRANTED).all()
+    if not any(granted for _, _, granted in listed):
+        return
+    for schema, table, granted in listed:
+        if not granted and not {(schema, table), (None, table)} & known:
+            name = f"{ground.quote(schema)}.{ground.quote(table)}"
+            attempt(ground.connection, f"REVOKE ALL ON {name} FROM {role}", keep=True)
 
 
 def _insert_all(ground: Ground, traffic: Traffic, answers: Answers, stop_at: Key | None = None) -> None:
