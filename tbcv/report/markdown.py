@@ -47,7 +47,7 @@ hurts, and the safe way. Tables that the revision makes itself are never a hazar
 moment only. Every recipe below is run by a test and found to be free of hazards. [gate.md](gate.md) says how a hazard
 is waived that somebody answers for.
 
-A finding with an effect that was seen is an error, whatever the severity that stands here.
+A finding with an effect that was seen is an error, whatever the severity that stands here, unless that says otherwise.
 """
 _SCHEMA_HEADING = """\
 <!-- Written by `make docs` from tbcv/core/database.py. Do not edit. -->
@@ -156,9 +156,10 @@ def hazards(values: Sequence[Hazard]) -> str:
 
 
 def _hazard(value: Hazard) -> str:
+    always = ", also where its effect was seen: there is no other way" if value.unavoidable else ""
     words = [
         f"## {value.code}",
-        f"**{value.title}** ({value.severity}).",
+        f"**{value.title}** ({value.severity}{always}).",
         f"Observed: {value.observed}",
         f"Why it hurts: {value.why}",
         f"Instead: {value.hint}.",

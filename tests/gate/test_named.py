@@ -9,6 +9,7 @@ import pytest
 from tbcv.gate.seeding.named import ANYWHERE, values_named
 from tests.gate import corpus
 
+DOCUMENTS = {'{"page": 7411, "kept": true}', '{"page": 7412, "kept": true}'}
 CASES = {
     "op.execute(\"DELETE FROM orders WHERE status = 'void'\")": {"status": {"void"}},
     "op.execute(\"DELETE FROM orders o WHERE lower(o.status) IN ('a', 'b')\")": {"status": {"a", "b"}},
@@ -34,6 +35,11 @@ CASES = {
     "op.execute(\"SELECT bury('void')\")": {ANYWHERE: {"void"}},
     "op.execute(\"INSERT INTO tags (id, name) VALUES (1, 'a') ON CONFLICT (name) DO NOTHING\")": {},
     "op.execute(\"INSERT INTO tags SELECT 1, 'a' WHERE NOT EXISTS (SELECT 1 FROM tags WHERE name = 'a')\")": {},
+    "op.execute(\"UPDATE photos SET meta = json_remove(meta, '$.page')\")": {"meta": DOCUMENTS},
+    "op.execute(\"UPDATE photos SET meta = meta::jsonb - 'page' WHERE id > 7\")": {
+        "meta": DOCUMENTS,
+        "id": {"6", "7", "8"},
+    },
     'op.bulk_insert(tags, [{"name": "a"}])': {},
     "op.execute(\"ALTER TABLE orders ALTER status SET DEFAULT 'new'\")": {},
     "op.execute(1 +)": {},

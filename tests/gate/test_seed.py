@@ -132,8 +132,8 @@ async def test_rows_of_the_history_stay_alone(dialect: Dialect) -> None:
     )
     assert set(contents["shops"].values("city")) == {"Rome"}
     shops, mentioned = set(contents["shops"].values("id")), contents["visits"].values("shop_id")
-    assert len([one for one in mentioned if one in shops]) > len(mentioned) / 2
-    assert any(one is not None and one not in shops for one in mentioned)
+    strays = [one for one in mentioned if one is not None and one not in shops]
+    assert 0 < len(strays) < len(mentioned) / 10
 
 
 @pytest.mark.anyio

@@ -13,7 +13,8 @@ class Hazard:
 
     Attributes:
         code: Stable; also what a waiver names.
-        severity: What it weighs where no effect was seen; a finding with an effect is an error.
+        severity: What it weighs where no effect was seen; a finding with an effect is an error,
+            unless it is unavoidable.
         effects: What it may do to those who use the database.
         title: A few words.
         observed: What the rehearsal sees.

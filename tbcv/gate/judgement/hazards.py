@@ -53,7 +53,7 @@ def _finding(sighting: Sighting, step: StepRehearsal, dialect: str) -> Finding:
     hazard = _BY_CODE[sighting.code]
     return Finding(
         code=sighting.code,
-        # What has an effect that was seen is no mere remark, and the other way round.
+        # What has an effect that was seen is no mere remark, unless nobody can do without.
         severity=Severity.ERROR if sighting.effects and not hazard.unavoidable else hazard.severity,
         message=sighting.message,
         hint=hazard.hint,

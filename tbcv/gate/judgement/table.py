@@ -208,7 +208,8 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.IRREVERSIBLE,),
         title="The downgrade does not restore what was",
-        observed="Schema snapshot and rows before the upgrade and after the downgrade differ, or the downgrade raises.",
+        observed="Schema snapshot, rows or privileges before the upgrade and after the downgrade differ, or the "
+        "downgrade raises.",
         why="A release that misbehaves cannot be taken back.",
         hint="write the downgrade as the mirror of the upgrade, in the reverse order",
         recipe="""\
@@ -327,7 +328,8 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="A column keeps its name and means something else",
-        observed="Columns of a table have each other's values after the upgrade, or all numbers of one are multiplied.",
+        observed="After the upgrade columns of a table have each other's values, or all numbers of one are multiplied, "
+        "or what were times are numbers.",
         why="The release that runs reads and writes what it always did: cents as euros, a city as a street.",
         hint="put the new meaning into a new column, and drop the old one in a later release",
         recipe="""\
@@ -345,8 +347,8 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="A sequence gives numbers that are taken",
-        observed="The next number of a sequence is not above the largest one in the column that it numbers.",
-        why="The next INSERT violates the primary key, and so do all after it until the sequence has caught up.",
+        observed="Of the next ten numbers of a sequence one is in the column already that it numbers.",
+        why="An INSERT soon violates the primary key, and so do those after it until the sequence has caught up.",
         hint="set it to the largest number with setval(), in the same revision",
         recipe="""\
 def upgrade():

@@ -21,7 +21,7 @@ from typing import Final
 from uuid import UUID
 
 _BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
-_LONG_AGO = datetime(1970, 1, 2)  # noqa: DTZ001  # as a column without a time zone has it
+_LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 _WORDS = ("draft", "active", "pending", "closed", "archived")
 _SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
 _UNIQUE_NAMES = {
@@ -218,7 +218,7 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
         return next((one for one in column.labels if column.default.startswith(f"'{one}'")), column.labels[0])
     if column.kind in (Kind.DATE, Kind.TIMESTAMP) and column.texts:
         # Before all that a partition or a CHECK names.
-        return (_LONG_AGO + timedelta(minutes=number)).isoformat()[: 10 if column.kind is Kind.DATE else None]
+        return _written(column.kind, _LONG_AGO + timedelta(minutes=number))
     if column.kind is Kind.FLOAT and not column.numbers:
         return number % 10**5 + 0.375
     if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
@@ -243,6 +243,13 @@ def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
 
 def _moment(column: SeedColumn, number: int) -> datetime:
     return _BEGIN + timedelta(minutes=37 * number, seconds=column.place, microseconds=number % 10 * 104_729)
+
+
+def _written(kind: Kind, moment: datetime) -> str:
+    """Write a moment as a date, or as a time without a zone."""
+    return (
+        moment.date().isoformat() if kind is Kind.DATE else moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+    )
 
 
 def _own_uuid(column: SeedColumn, number: int) -> str:
@@ -277,9 +284,9 @@ def _array(column: SeedColumn, number: int) -> object:
 
 _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
     Kind.BOOLEAN: lambda _, number: number % 3 != 0,
-    Kind.DATE: lambda column, number: _moment(column, number).date().isoformat(),
+    Kind.DATE: lambda column, number: _written(Kind.DATE, _moment(column, number)),
     Kind.TIME: lambda column, number: _moment(column, number).time().isoformat(),
-    Kind.TIMESTAMP: lambda column, number: _moment(column, number).replace(tzinfo=None).isoformat(" ", "microseconds"),
+    Kind.TIMESTAMP: lambda column, number: _written(Kind.TIMESTAMP, _moment(column, number)),
     Kind.INTERVAL: lambda _, number: f"{number} minutes",
     Kind.UUID: _own_uuid,
     Kind.JSON: _json,
