@@ -31,6 +31,9 @@ from tbcv.settings import Settings
 # NaN and Infinity are no JSON: PostgreSQL refuses them, and SQLite would keep a text that nothing can read.
 _serialize = partial(json.dumps, allow_nan=False, ensure_ascii=False)
 
+# More than the tables of a schema, each of which is a question.
+_PREPARED = 500
+
 # Each engine has a dialect object of its own, which is all that the events of a connection tell of it.
 _OWN: WeakSet[Dialect] = WeakSet()
 
@@ -64,6 +67,22 @@ def migration_engine(address: DatabaseURL, *, busy_timeout_seconds: float = 5.0)
     _create_parent_directory(engine, address)
     pragmas = (f"busy_timeout={int(busy_timeout_seconds * 1000)}", "foreign_keys=OFF", "synchronous=FULL")
     return own_transactions(engine, pragmas, begin="IMMEDIATE")
+
+
+def observing_engine(address: DatabaseURL) -> AsyncEngine:
+    """Create an engine that asks a scratch database the same again and again: PostgreSQL prepares each question once.
+
+    Not for a database of somebody else's: in front of that there may be a pooler, and what is prepared would be lost.
+    """
+    if address.dialect == "sqlite":
+        return migration_engine(address)
+    sizes = {"statement_cache_size": _PREPARED, "prepared_statement_cache_size": _PREPARED}
+    return migration_engine(DatabaseURL(address.url, {**address.connect_args, **sizes}))
+
+
+def administration_engine(address: DatabaseURL) -> AsyncEngine:
+    """Create an engine that creates and drops databases on a PostgreSQL server; it keeps its connections."""
+    return _engine(address, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
 
 def reading_engine(address: DatabaseURL) -> AsyncEngine:

@@ -19,9 +19,10 @@ from uuid import uuid4
 
 import anyio
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.embedded import EmbeddedPostgres
-from tbcv.engine.engines import migration_engine
+from tbcv.engine.engines import administration_engine, connected
 from tbcv.engine.failures import database_errors
 from tbcv.engine.memory import directory_in_memory
 from tbcv.engine.url import DatabaseURL, parse_database_url
@@ -46,6 +47,7 @@ class ScratchDatabases:
         given = settings.scratch_database_url
         self._server = parse_database_url(given.get_secret_value()) if given else None
         self._stack = AsyncExitStack()
+        self._engine: AsyncEngine | None = None
         self._strategy: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -106,14 +108,36 @@ class ScratchDatabases:
     @asynccontextmanager
     async def _created(self, server: DatabaseURL, *first: str, template: str = "") -> AsyncIterator[DatabaseURL]:
         name = f"tbcv_scratch_{uuid4().hex}"
-        if self._strategy is None:
-            self._strategy = await _strategy(server)
-        await _administer(server, *first, f"CREATE DATABASE {name}{template}{self._strategy}")
+        async with self._administration(server) as connection:
+            for statement in first:
+                await connection.execute(text(statement))
+            await connection.execute(text(f"CREATE DATABASE {name}{template}{await self._fastest(connection)}"))
         try:
             yield DatabaseURL(server.url.set(database=name), server.connect_args)
         finally:
             with anyio.CancelScope(shield=True):
-                await _administer(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                async with self._administration(server) as connection:
+                    await connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+    @asynccontextmanager
+    async def _administration(self, server: DatabaseURL) -> AsyncIterator[AsyncConnection]:
+        """Give a connection to the server outside of any transaction; it is kept for whoever asks next."""
+        if self._engine is None:
+            self._engine = administration_engine(server)
+            self._stack.push_async_callback(self._engine.dispose)
+        with database_errors(server):
+            async with connected(self._engine) as connection:
+                yield connection
+
+    async def _fastest(self, connection: AsyncConnection) -> str:
+        """Return how the server makes databases fastest, as CREATE DATABASE wants to be told.
+
+        Copying files takes checkpoints, which cost others something where the server waits for its disk.
+        """
+        if self._strategy is None:
+            copies = (await connection.execute(_COPIES_FILES)).scalar_one()
+            self._strategy = " STRATEGY FILE_COPY" if copies else ""
+        return self._strategy
 
     async def _postgres(self) -> DatabaseURL:
         if self._server is None:
@@ -137,30 +161,3 @@ def copy_file(path: Path, target: Path) -> None:
     # Somebody set WAL mode and has not closed yet, so that the file alone is not all of it.
     with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(target)) as copy:
         original.backup(copy)
-
-
-async def _strategy(server: DatabaseURL) -> str:
-    """Return how a server makes databases fastest, as CREATE DATABASE wants to be told.
-
-    Copying files takes checkpoints, which cost others something where the server waits for its disk.
-    """
-    engine = migration_engine(server)
-    try:
-        with database_errors(server):
-            async with engine.connect() as connection:
-                found = await connection.execute(_COPIES_FILES)
-                return " STRATEGY FILE_COPY" if found.scalar_one() else ""
-    finally:
-        await engine.dispose()
-
-
-async def _administer(server: DatabaseURL, *statements: str) -> None:
-    engine = migration_engine(server)
-    try:
-        with database_errors(server):
-            async with engine.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                for statement in statements:
-                    await connection.execute(text(statement))
-    finally:
-        await engine.dispose()

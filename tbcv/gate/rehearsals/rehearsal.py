@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tbcv.engine.engines import connected, is_absent, migration_engine
+from tbcv.engine.engines import connected, is_absent, observing_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
@@ -383,7 +383,7 @@ def _changed_types(before: Contents, after: Contents) -> tuple[tuple[str, str, s
 @asynccontextmanager
 async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable[_Moment]]]:
     """Give what looks at a database, always on one connection: the server then prepares its questions once."""
-    engine = migration_engine(address)
+    engine = observing_engine(address)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         connection: AsyncConnection | None = None
