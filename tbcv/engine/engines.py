@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import quote
 from weakref import WeakSet
 
-from sqlalchemy import URL, Engine, event
-from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 
 from tbcv.engine.postgresql import connect
 from tbcv.engine.scripts import with_scripts
@@ -78,6 +78,30 @@ def observing_engine(address: DatabaseURL) -> AsyncEngine:
         return migration_engine(address)
     sizes = {"statement_cache_size": _PREPARED, "prepared_statement_cache_size": _PREPARED}
     return migration_engine(DatabaseURL(address.url, {**address.connect_args, **sizes}))
+
+
+def file_engine(address: DatabaseURL, *, foreign_keys: bool = False) -> Engine:
+    """Create an engine for work on a SQLite scratch file in a thread, without aiosqlite.
+
+    That passes every statement from thread to thread, which takes longer than most statements do.
+
+    Args:
+        address: A file.
+        foreign_keys: Whether they are enforced.
+    """
+    engine = own(create_engine(f"sqlite:///{address.sqlite_path}", poolclass=NullPool))
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        for pragma in (f"foreign_keys={'ON' if foreign_keys else 'OFF'}", "synchronous=OFF"):
+            connection.cursor().execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
 
 
 def administration_engine(address: DatabaseURL) -> AsyncEngine:

@@ -9,20 +9,20 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 from uuid import uuid4
 
 import anyio
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tbcv.engine.embedded import EmbeddedPostgres
-from tbcv.engine.engines import administration_engine, connected
+from tbcv.engine.engines import administration_engine, connected, file_engine, migration_engine
 from tbcv.engine.failures import database_errors
 from tbcv.engine.memory import directory_in_memory
 from tbcv.engine.url import DatabaseURL, parse_database_url
@@ -34,6 +34,7 @@ _COPIES_FILES = text(
 )
 
 Dialect = Literal["sqlite", "postgresql"]
+Result = TypeVar("Result")
 
 
 class ScratchDatabases:
@@ -146,6 +147,32 @@ class ScratchDatabases:
             self._stack.callback(embedded.stop)
             self._server = parse_database_url(embedded.url())
         return self._server
+
+
+async def worked(address: DatabaseURL, work: Callable[[Connection], Result]) -> Result:
+    """Do something on a connection of its own to a scratch database, and commit.
+
+    Args:
+        address: The database.
+        work: What is to be done; on SQLite it is done in a thread.
+    """
+    if address.sqlite_path is not None:
+        return await anyio.to_thread.run_sync(_worked_on_file, address, work)
+    engine = migration_engine(address)
+    try:
+        async with connected(engine) as connection:
+            result = await connection.run_sync(work)
+            await connection.commit()
+            return result
+    finally:
+        await engine.dispose()
+
+
+def _worked_on_file(address: DatabaseURL, work: Callable[[Connection], Result]) -> Result:
+    with file_engine(address).connect() as connection:
+        result = work(connection)
+        connection.commit()
+        return result
 
 
 def copy_file(path: Path, target: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from sqlalchemy import Connection, inspect, text
 
-from tbcv.engine.engines import is_absent, migration_engine
-from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.engine.engines import is_absent
+from tbcv.engine.scratch import Dialect, ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
 from tbcv.migrate.bookkeeping import BOOKKEEPING
 from tbcv.migrate.checksum import checksum
@@ -122,15 +123,9 @@ async def chain_schemas(
     found = []
     async with scratch.database(dialect) as address:
         runner = MigrationRunner(address, environment)
-        engine = migration_engine(address)
-        try:
-            for revision in read_history(environment).ordered():
-                await runner.upgrade(revision.id)
-                async with engine.connect() as connection:
-                    snapshot = await connection.run_sync(take_snapshot)
-                    found.append(Schema(revision.id, snapshot, await connection.run_sync(_columns)))
-        finally:
-            await engine.dispose()
+        for revision in read_history(environment).ordered():
+            await runner.upgrade(revision.id)
+            found.append(await worked(address, partial(_schema, revision.id)))
     return tuple(found)
 
 
@@ -159,13 +154,12 @@ async def snapshot_of_models(
 ) -> Snapshot:
     """Return the schema that the models build in a scratch database."""
     async with scratch.database(dialect) as address:
-        engine = migration_engine(address)
-        try:
-            async with engine.connect() as connection:
-                await connection.run_sync(create_all)
-                return await connection.run_sync(take_snapshot)
-        finally:
-            await engine.dispose()
+
+        def build(connection: Connection) -> Snapshot:
+            create_all(connection)
+            return take_snapshot(connection)
+
+        return await worked(address, build)
 
 
 @asynccontextmanager
@@ -199,12 +193,11 @@ async def _run_chain(
 async def _look(address: DatabaseURL) -> tuple[Snapshot, bool]:
     if is_absent(address):
         return Snapshot.of("sqlite", ()), False
-    engine = migration_engine(address)
-    try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(take_snapshot), await connection.run_sync(_has_rows)
-    finally:
-        await engine.dispose()
+    return await worked(address, lambda connection: (take_snapshot(connection), _has_rows(connection)))
+
+
+def _schema(revision: str, connection: Connection) -> Schema:
+    return Schema(revision, take_snapshot(connection), _columns(connection))
 
 
 def _columns(connection: Connection) -> Mapping[str, tuple[str, ...]]:

@@ -56,6 +56,11 @@ _PARTITIONS = f"""
     SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relispartition AND c.relkind = 'r' AND {_OURS}
 """
+# Before version 15 there was no such setting, and it was always so.
+_STEADY = """
+    SELECT set_config('stats_fetch_consistency', 'none', false)
+    WHERE current_setting('server_version_num')::integer >= 150000
+"""
 _VERSION_TABLE = "alembic_version"
 
 
@@ -99,7 +104,7 @@ class PostgresEye:
         """Read the state."""
         if self._before is None:
             # Else the counters would stand still within a transaction.
-            fetch(raw, "SELECT set_config(name, 'none', false) FROM pg_settings WHERE name = 'stats_fetch_consistency'")
+            fetch(raw, _STEADY)
             # The rows of a partition are known as those of its table only.
             for (name,) in fetch(raw, _PARTITIONS):
                 self._rows[name] = fetch(raw, f"SELECT count(*) FROM {name}")[0][0]

@@ -32,10 +32,10 @@ _TABLES = """
 """
 _COLUMNS = """
     SELECT a.attrelid::int8, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), coalesce(k.key, false)
-    FROM pg_attribute a
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
     LEFT JOIN LATERAL (SELECT a.attnum = ANY(i.indkey) AS key FROM pg_index i
         WHERE i.indrelid = a.attrelid AND i.indisprimary) k ON true
-    WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2
+    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2
 """
 
 
@@ -202,7 +202,7 @@ def by_key(table: TableRows, keys: Iterable[str]) -> Mapping[tuple[Value, ...], 
 
 def _read_postgresql(connection: Connection) -> Iterator[TableRows]:
     columns: dict[int, list[Column]] = {}
-    for oid, number, name, kind, is_key in connection.exec_driver_sql(_COLUMNS):
+    for oid, number, name, kind, is_key in connection.exec_driver_sql(_COLUMNS).all():
         columns.setdefault(oid, []).append(Column(str(number), name, kind, is_key))
     for oid, name in connection.exec_driver_sql(_TABLES).all():
         listed = columns.get(oid, [])

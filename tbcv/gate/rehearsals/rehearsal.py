@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 from sqlalchemy import Connection
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tbcv.engine.engines import connected, is_absent, observing_engine
 from tbcv.engine.failures import reason
-from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.engine.scratch import Dialect, ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError, UpgradeFailedError
 from tbcv.gate.observers.observed import Run, Statement
@@ -200,14 +201,14 @@ class _Rehearser:
 
     async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: _Moment) -> Setback | None:
         async def differs(trial: DatabaseURL) -> tuple[str, ...]:
-            found = await _contents(trial)
+            found = await worked(trial, read_contents)
             changed = find_changes(after.contents, found)
             if not changed:
                 return ()
             async with self._scratch.copy(template) as control:
                 await self._stage.upgrade(control, (step.revision.id,))
                 # Of rows that differ from run to run anyway, the number tells.
-                other = await _contents(control)
+                other = await worked(control, read_contents)
             unsteady = set(find_changes(after.contents, other))
             return tuple(
                 name
@@ -382,7 +383,10 @@ def _changed_types(before: Contents, after: Contents) -> tuple[tuple[str, str, s
 
 @asynccontextmanager
 async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable[_Moment]]]:
-    """Give what looks at a database, always on one connection: the server then prepares its questions once."""
+    """Give what looks at a database; PostgreSQL always on one connection, where it prepares its questions once."""
+    if address.dialect == "sqlite":
+        yield partial(_look_at_file, address)
+        return
     engine = observing_engine(address)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -390,8 +394,6 @@ async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable
 
         async def look() -> _Moment:
             nonlocal connection
-            if is_absent(address):
-                return _Moment(Snapshot.of(address.dialect, ()), {}, Upkeep(frozenset(), frozenset(), {}))
             if connection is None:
                 connection = await stack.enter_async_context(connected(engine))
             try:
@@ -402,9 +404,10 @@ async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable
         yield look
 
 
-async def _contents(address: DatabaseURL) -> Contents:
-    async with _looking(address) as look:
-        return (await look()).contents
+async def _look_at_file(address: DatabaseURL) -> _Moment:
+    if is_absent(address):
+        return _Moment(Snapshot.of("sqlite", ()), {}, Upkeep(frozenset(), frozenset(), {}))
+    return await worked(address, _read)
 
 
 def _read(connection: Connection) -> _Moment:

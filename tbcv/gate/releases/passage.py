@@ -10,11 +10,9 @@ from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import anyio
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy import Connection
 
-from tbcv.engine.engines import connected, migration_engine, own
+from tbcv.engine.engines import connected, file_engine, migration_engine
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import UpgradeFailedError
@@ -195,19 +193,7 @@ async def _on_server(address: DatabaseURL, work: Callable[[Connection], T]) -> T
 
 
 def _on_file(address: DatabaseURL, work: Callable[[Connection], T]) -> T:
-    """Work on a SQLite file without aiosqlite, which passes every statement from thread to thread."""
-    engine = own(create_engine(f"sqlite:///{address.sqlite_path}", poolclass=NullPool))
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None
-        connection.cursor().execute("PRAGMA foreign_keys=ON").close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    with engine.connect() as connection:
+    with file_engine(address, foreign_keys=True).connect() as connection:
         return work(connection)
 
 

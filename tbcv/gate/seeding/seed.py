@@ -19,8 +19,8 @@ from types import MappingProxyType
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tbcv.engine.engines import migration_engine
 from tbcv.engine.failures import reason
+from tbcv.engine.scratch import worked
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.seeding.named import ANYWHERE, Named
 from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
@@ -94,14 +94,7 @@ async def seed(
         manner: What they are like.
         named: Values of which some rows are to have one.
     """
-    engine = migration_engine(address)
-    try:
-        async with engine.connect() as connection:
-            done = await connection.run_sync(_seed, rows, manner, named)
-            await connection.commit()
-            return done
-    finally:
-        await engine.dispose()
+    return await worked(address, lambda connection: _seed(connection, rows, manner, named))
 
 
 def _seed(connection: Connection, rows: int, manner: Manner, named: Named) -> Seeded:
