@@ -27,6 +27,30 @@ PASSWORD = "s3cr3t-w0rd"
 SECONDS = 25
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "not a url",
+        f"postgres//me:{PASSWORD}@host/db",
+        f"postgresql://me:{PASSWORD}@host/db\n",
+        f"mysql://me:{PASSWORD}@host/db",
+        f"postgresql+psycopg9://me:{PASSWORD}@host/db",
+        f"postgresql://me:{PASSWORD}@127.0.0.1:99999/db",
+    ],
+    ids=["empty", "words", "malformed", "newline", "engine", "driver", "port"],
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_url_that_means_no_database(forge: Forge, command: str, url: str) -> None:
+    """A URL that cannot be understood is a matter of configuration, for every command."""
+    done = forge.start("migrate", "--database-url", url, command).finish()
+    assert (done.code, done.out) == (2, ""), done
+    assert len(done.err.splitlines()) == 1
+    assert "database" in done.line
+    assert PASSWORD not in done.err
+    assert done.seconds < SECONDS
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("contents", "why"),
@@ -160,14 +184,27 @@ def test_looking_creates_nothing(forge: Forge, tmp_path: Path, command: str) -> 
 def test_a_directory_that_is_read_only(tmp_path: Path) -> None:
     """A directory in which nothing may be made is named in one line."""
     tmp_path.chmod(0o555)
-    command = [*ordinary(), sys.executable, "-m", "tbcv", "migrate", "upgrade"]
-    command += ["--database-url", f"sqlite:///{tmp_path}/tbcv.db"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = _without_rights("upgrade", f"sqlite:///{tmp_path}/tbcv.db")
     tmp_path.chmod(0o755)
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
     assert str(tmp_path) in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_read_only(forge: Forge, sqlite_url: str) -> None:
+    """A file that may not be written can be looked at and not migrated."""
+    forge.run("migrate", "--database-url", sqlite_url, "upgrade", "-r", "010")
+    file = Chain(sqlite_url).path
+    before = file.read_bytes()
+    file.chmod(0o444)
+    looked = _without_rights("current", sqlite_url)
+    assert (looked.returncode, "behind by 1" in looked.stdout) == (0, True)
+    done = _without_rights("upgrade", sqlite_url)
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    assert "readonly database" in line
+    assert file.read_bytes() == before
 
 
 def test_a_path_that_cannot_be(forge: Forge, tmp_path: Path) -> None:
@@ -183,6 +220,12 @@ def test_a_path_that_cannot_be(forge: Forge, tmp_path: Path) -> None:
 def test_a_directory_in_which_no_file_can_be_made(forge: Forge) -> None:
     """Not even by root: a lock that cannot be made is not waited for."""
     assert "/proc/tbcv.db" in _fails(forge, "upgrade", "sqlite:////proc/tbcv.db").err
+
+
+def _without_rights(command: str, url: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody for whom the rights of files count."""
+    words = [*ordinary(), sys.executable, "-m", "tbcv", "migrate", command, "--database-url", url]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def _fails(forge: Forge, command: str, url: str) -> Done:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-
-import pytest
 
 from tests.journeys.command_line import (
     CommandLine,
@@ -16,28 +13,8 @@ from tests.journeys.command_line import (
     write_environment,
     write_revision,
 )
-from tests.rights import ordinary
 
 SECRET = "hunter2-zQ9"
-
-
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        ("", 2),
-        ("not a url", 2),
-        (f"postgres//me:{SECRET}@host/db", 2),
-        (f"mysql://me:{SECRET}@host/db", 2),
-        (f"postgresql+psycopg9://me:{SECRET}@host/db", 2),
-        (f"postgresql://me:{SECRET}@127.0.0.1:1/db", 3),
-        (f"postgresql://me:{SECRET}@127.0.0.1:99999/db", 2),
-    ],
-)
-def test_urls_that_lead_nowhere(on_sqlite: CommandLine, url: str, code: int) -> None:
-    """A URL that is malformed is a matter of configuration, one where nobody answers a failure; neither tells."""
-    for words in (["upgrade"], ["current", "--database-url", url]):
-        tbcv = on_sqlite.at(url if words == ["upgrade"] else None)
-        assert SECRET not in tbcv.refused(*words, code=code)
 
 
 def test_a_file_that_is_no_database(on_sqlite: CommandLine, tmp_path: Path) -> None:
@@ -54,33 +31,6 @@ def test_a_file_that_is_no_database(on_sqlite: CommandLine, tmp_path: Path) -> N
     ):
         assert "not a database" in tbcv.refused(*words)
     assert path.read_bytes() == b"this is a photograph" * 500
-
-
-def test_a_file_that_may_not_be_written(on_sqlite: CommandLine) -> None:
-    """A read-only file can be looked at and not migrated."""
-    upgrade(str(on_sqlite.url), "010")
-    before = bytes_of(str(on_sqlite.url))
-    path = Path(str(on_sqlite.url).removeprefix("sqlite:///"))
-    path.chmod(0o444)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [*ordinary(), *on_sqlite.command(*words)],
-            cwd=on_sqlite.directory,
-            env=on_sqlite.variables(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    code, out, _ = run("current")
-    assert (code, "behind by 1" in out) == (0, True)
-    code, out, err = run("upgrade")
-    assert (code, out) == (3, "")
-    (line,) = err.splitlines()
-    assert "readonly database" in line
-    assert bytes_of(str(on_sqlite.url)) == before
 
 
 def test_broken_histories(on_sqlite: CommandLine, tmp_path: Path) -> None:
