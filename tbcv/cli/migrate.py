@@ -28,9 +28,11 @@ from tbcv.cli.options import (
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import parse_database_url
 from tbcv.errors import AdoptionError, DatabaseUnavailableError, MigrationError
+from tbcv.findings import Finding
 from tbcv.gate.releases.compatibility import additive_marks
+from tbcv.gate.trial import findings_of
 from tbcv.migrate.adoption import Adoption, adoption_script, plan_adoption
-from tbcv.migrate.create import Creation, create_revision, merge_heads
+from tbcv.migrate.create import Creation, Grounds, Review, create_revision, merge_heads
 from tbcv.migrate.drift import find_difference
 from tbcv.migrate.history import read_history
 from tbcv.migrate.ledger import check_ledger, ledger_path
@@ -327,8 +329,15 @@ async def _create(target: Target, message: str, autogenerate: bool, write: bool)
             create_all=target.create_all,
             autogenerate=autogenerate,
             write=write,
-            mark=_mark,
+            review=Review(_mark, _rehearse),
         )
+
+
+async def _rehearse(
+    draft: AlembicEnvironment, scratch: ScratchDatabases, revision: str, grounds: Grounds
+) -> tuple[Finding, ...]:
+    with unlogged():
+        return await findings_of(draft, scratch, revision, grounds)
 
 
 async def _mark(draft: AlembicEnvironment, scratch: ScratchDatabases, revisions: Collection[str]) -> Mapping[str, bool]:

@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 
 import anyio
 
-from tbcv.engine.scratch import Dialect
+from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError
 from tbcv.findings import Finding
 from tbcv.gate.judgement.hazards import judge
@@ -18,7 +19,8 @@ from tbcv.gate.releases.compatibility import Compatibility, check_compatibility
 from tbcv.gate.releases.mapped import MappedClasses
 from tbcv.gate.staging.templates import Place, Templates
 from tbcv.gate.verdict import Part
-from tbcv.migrate.history import Revision
+from tbcv.migrate.history import Revision, read_history
+from tbcv.migrate.location import AlembicEnvironment
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -103,6 +105,27 @@ class Attempt:
     async def _compare(self, dialect: Dialect, start: Place, classes: MappedClasses | None) -> Compatibility:
         environment, scratch = self.templates.environment, self.templates.scratch
         return await check_compatibility(environment, scratch, dialect, self.new, classes=classes, start=start)
+
+
+async def findings_of(
+    environment: AlembicEnvironment, scratch: ScratchDatabases, revision: str, grounds: Mapping[Dialect, DatabaseURL]
+) -> tuple[Finding, ...]:
+    """Return what the rehearsal of one revision finds.
+
+    Args:
+        environment: The chain.
+        scratch: Where to try it.
+        revision: Its id.
+        grounds: A database for each engine that has all revisions below it, and is not changed.
+    """
+    history = read_history(environment)
+    below = frozenset(history.ancestors((revision,)) - {revision})
+    found: list[Finding] = []
+    for dialect, address in grounds.items():
+        start = Place(address, below)
+        result = await rehearse(environment, scratch, dialect, (history.revisions[revision],), start=start)
+        found += judge(result)
+    return tuple(found)
 
 
 async def together(

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alembic import command
@@ -25,6 +25,7 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases
 from tbcv.engine.url import DatabaseURL, parse_database_url
 from tbcv.errors import ConfigurationError, MigrationError, RevisionInvalidError, UpgradeFailedError
+from tbcv.findings import Finding
 from tbcv.migrate.draft import drafted
 from tbcv.migrate.drift import find_drift
 from tbcv.migrate.executor import alembic_alone, configuration, require_importable, run_alembic
@@ -38,6 +39,22 @@ from tbcv.migrate.runner import MigrationRunner
 _PATIENCE_SECONDS = 300.0
 
 Mark = Callable[[AlembicEnvironment, ScratchDatabases, Collection[str]], Awaitable[Mapping[str, bool]]]
+Grounds = Mapping[Dialect, DatabaseURL]
+Rehearse = Callable[[AlembicEnvironment, ScratchDatabases, str, Grounds], Awaitable[tuple[Finding, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What is to be found out about a new revision, by those who can.
+
+    Attributes:
+        mark: Tells of revisions whether the release before each may run on its schema, for the ledger.
+        rehearse: Tells what a generated revision does to rows, from databases at its parent; an empty one does nothing
+            yet.
+    """
+
+    mark: Mark
+    rehearse: Rehearse
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,7 @@ class Creation:
         upgrade_sql: The SQL of the way up per engine on which it was tried.
         downgrade_sql: The SQL of the way down.
         tried_on: The engines on which it went up, down and up again.
+        findings: What a reviewer should know of what was generated.
     """
 
     revision: str | None
@@ -57,6 +75,7 @@ class Creation:
     upgrade_sql: tuple[tuple[Dialect, str], ...] = ()
     downgrade_sql: tuple[tuple[Dialect, str], ...] = ()
     tried_on: tuple[Dialect, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 async def create_revision(
@@ -67,7 +86,7 @@ async def create_revision(
     create_all: Callable[[Connection], None] | None = None,
     autogenerate: bool = True,
     write: bool = True,
-    mark: Mark | None = None,
+    review: Review | None = None,
 ) -> Creation:
     """Create a revision on top of the single head.
 
@@ -78,7 +97,7 @@ async def create_revision(
         create_all: Builds the schema of the models, which the new head is compared with; None where there are none.
         autogenerate: Whether to fill it with the difference between models and head.
         write: Whether to put the file in place.
-        mark: Finds out of revisions whether the release before each may run on its schema, for the ledger.
+        review: Finds out what it means for others; None asks nobody.
 
     Raises:
         ConfigurationError: The message is empty, or the environment has no template for revisions.
@@ -89,7 +108,7 @@ async def create_revision(
     message = _clean(message)
     _require_template(environment)
     async with _one_at_a_time(environment):
-        return await _create(environment, scratch, message, create_all, mark, autogenerate=autogenerate, write=write)
+        return await _create(environment, scratch, message, create_all, review, autogenerate=autogenerate, write=write)
 
 
 async def _create(
@@ -97,7 +116,7 @@ async def _create(
     scratch: ScratchDatabases,
     message: str,
     create_all: Callable[[Connection], None] | None,
-    mark: Mark | None,
+    review: Review | None,
     *,
     autogenerate: bool,
     write: bool,
@@ -124,11 +143,12 @@ async def _create(
                 if autogenerate:
                     await agree(address)
         target = environment.version_directories[0] / path.name
+        found = await review.rehearse(draft, scratch, revision, grounds) if review and autogenerate else ()
         if write:
             # Another project has a ledger only if it wants one.
             kept = ledger_path(environment).exists()
             measured = await measure(draft, scratch, anew=[revision], below=grounds) if kept else None
-            marks = await mark(draft, scratch, [revision]) if measured and mark is not None else {}
+            marks = await review.mark(draft, scratch, [revision]) if measured and review else {}
             _put(path, target)
             if measured is not None:
                 measured.marked(marks).write(environment)
@@ -138,7 +158,13 @@ async def _create(
             tuple((dialect, up) for dialect, up, _ in tried),
             tuple((dialect, down) for dialect, _, down in tried),
             scratch.dialects,
+            tuple(_placed(one, target) for one in found),
         )
+
+
+def _placed(finding: Finding, target: Path) -> Finding:
+    """Return a finding about a draft as one about the file that it becomes."""
+    return replace(finding, location=replace(finding.location, path=target)) if finding.location else finding
 
 
 async def merge_heads(environment: AlembicEnvironment, revisions: Iterable[str], message: str) -> Path:
@@ -199,7 +225,7 @@ def _clean(message: str) -> str:
 async def _generate(
     draft: AlembicEnvironment,
     scratch: ScratchDatabases,
-    grounds: Mapping[Dialect, DatabaseURL],
+    grounds: Grounds,
     message: str,
     *,
     autogenerate: bool,

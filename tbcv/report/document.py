@@ -178,6 +178,7 @@ def creation(value: Creation) -> Json:
         "tried_on": list(value.tried_on),
         "upgrade_sql": dict(value.upgrade_sql),
         "downgrade_sql": dict(value.downgrade_sql),
+        "findings": [finding(one) for one in value.findings],
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from tbcv.findings import Finding
+from tbcv.findings import Finding, Severity
 from tbcv.migrate.adoption import Adoption
 from tbcv.migrate.backup import Backup, Restored
 from tbcv.migrate.create import Creation
@@ -28,6 +29,7 @@ _STYLES = {
     State.AHEAD: "red",
     State.DIVERGED: "red",
 }
+_SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
 def status(value: Status, history: History, database: str, *, verbose: bool = False) -> RenderableType:
@@ -213,7 +215,13 @@ def creation(value: Creation) -> RenderableType:
     if value.revision is None:
         return Text("no changes: the models agree with the head; nothing was written", style="green")
     tried = " and ".join(value.tried_on)
-    return Text(f"created {value.path}\nrevision {value.revision}, run up, down and up on {tried}", style="green")
+    lines: list[RenderableType] = [
+        Text(f"created {value.path}\nrevision {value.revision}, run up, down and up on {tried}", style="green")
+    ]
+    for one in value.findings:
+        place = f"{one.location.path.name}:{one.location.line or 1}" if one.location else ""
+        lines += finding(one, place)
+    return Group(*lines)
 
 
 def changes(values: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
@@ -243,6 +251,25 @@ def difference(value: Difference, unmanaged: Sequence[str], against: str) -> Ren
     if unmanaged:
         lines.append(Text(f"unmanaged, left alone: {', '.join(unmanaged)}", style="dim"))
     return Group(*lines)
+
+
+def finding(value: Finding, place: str) -> Iterator[RenderableType]:
+    """Say what was found, what did it, and what to do.
+
+    Args:
+        value: The finding.
+        place: Its file and line, as they are to be shown.
+    """
+    yield Text.assemble((f"{value.severity} ", _SEVERITIES[value.severity]), (value.code, "bold"), f"  {place}")
+    yield Text(f"    {value.message}")
+    if value.evidence and value.evidence.statement:
+        statement = " ".join(value.evidence.statement.split())
+        shown = Syntax(statement, "sql", theme="ansi_dark", background_color="default", word_wrap=True)
+        yield Padding(shown, (0, 0, 0, 4), expand=False)
+    if value.depends_on:
+        yield Text(f"    depends on {value.depends_on}", style="dim")
+    if value.hint:
+        yield Text(f"    {value.hint}", style="dim")
 
 
 def findings(values: Sequence[Finding], none: str) -> RenderableType:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from tbcv.findings import Finding, Severity
+from tbcv.findings import Finding
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rebase import Rebased
 from tbcv.gate.rehearsals.rehearsal import StepRehearsal
 from tbcv.gate.verdict import Verdict
 from tbcv.gate.waivers import Waived
-
-_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+from tbcv.report.terminal import finding
 
 
 def verdict(value: Verdict) -> RenderableType:
     """Say what was looked at, what was found where, and whether that blocks."""
     lines: list[RenderableType] = [_facts(value), Text()]
     for one in value.findings:
-        lines += _finding(one, value)
+        lines += finding(one, _place(one, value))
     lines += [_waived(one, value) for one in value.waived]
     for drift in value.drifts:
         if drift.schema is not None and not drift.changes:
@@ -59,21 +54,6 @@ def _facts(value: Verdict) -> Table:
     facts.add_row("new", new)
     facts.add_row("tried on", ", ".join(value.dialects))
     return facts
-
-
-def _finding(finding: Finding, value: Verdict) -> Iterator[RenderableType]:
-    yield Text.assemble(
-        (f"{finding.severity} ", _STYLES[finding.severity]), (finding.code, "bold"), f"  {_place(finding, value)}"
-    )
-    yield Text(f"    {finding.message}")
-    if finding.evidence and finding.evidence.statement:
-        statement = " ".join(finding.evidence.statement.split())
-        shown = Syntax(statement, "sql", theme="ansi_dark", background_color="default", word_wrap=True)
-        yield Padding(shown, (0, 0, 0, 4), expand=False)
-    if finding.depends_on:
-        yield Text(f"    depends on {finding.depends_on}", style="dim")
-    if finding.hint:
-        yield Text(f"    {finding.hint}", style="dim")
 
 
 def _place(finding: Finding, value: Verdict) -> str:

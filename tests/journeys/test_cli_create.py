@@ -84,7 +84,9 @@ def test_out_of_changed_models(on_sqlite: CommandLine, tmp_path: Path) -> None:
     assert shown.out.count("CREATE TABLE tags") == 2
     assert sorted((root / "migrations").rglob("*.py")) == files
     created = tbcv.document("create", "grow")
-    assert set(created) == {"schema", "kind", "revision", "path", "tried_on", "upgrade_sql", "downgrade_sql"}
+    told = {"revision", "path", "tried_on", "upgrade_sql", "downgrade_sql", "findings"}
+    assert set(created) == {"schema", "kind", *told}
+    assert {one["severity"] for one in created["findings"]} <= {"warning"}
     assert created["kind"] == "create"
     assert created["tried_on"] == ["sqlite", "postgresql"]
     text = Path(created["path"]).read_text(encoding="utf-8")
@@ -94,6 +96,11 @@ def test_out_of_changed_models(on_sqlite: CommandLine, tmp_path: Path) -> None:
     said = tbcv("create", "be stricter").out
     assert said.startswith("created ")
     assert "run up, down and up on sqlite and postgresql" in said
+    # The schema lets the new NOT NULL and the new CHECK meet rows that they refuse.
+    line = next(one for one in said.splitlines() if one.startswith("error fails-on-existing-data  "))
+    file, number = line.rpartition("  ")[2].split(":")
+    (path,) = (root / "migrations/versions").glob(file)
+    assert "op.batch_alter_table(" in path.read_text(encoding="utf-8").splitlines()[int(number) - 1]
     nothing = tbcv("create", "nothing")
     assert nothing.out == "no changes: the models agree with the head; nothing was written\n"
     assert tbcv.document("create", "nothing")["revision"] is None
