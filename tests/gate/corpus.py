@@ -85,7 +85,17 @@ def upgrade():
         sa.Column("meta", sa.JSON()),
         sa.UniqueConstraint("album_id", "position", name="photos_position"),
     )
+    op.create_table("sums", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("total", sa.Integer()))
+    op.create_table(
+        "moves",
+        sa.Column("code", sa.String(10), primary_key=True),
+        sa.Column("sum_id", sa.Integer()),
+        sa.Column("amount", sa.Integer()),
+    )
     if op.get_bind().dialect.name == "postgresql":
+        op.execute("CREATE FUNCTION add() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                   " UPDATE sums SET total = total + NEW.amount WHERE id = NEW.sum_id; RETURN NEW; END $$")
+        op.execute("CREATE TRIGGER moves_added AFTER INSERT ON moves FOR EACH ROW EXECUTE FUNCTION add()")
         op.execute("CREATE VIEW paid AS SELECT id, amount FROM orders WHERE is_paid")
         op.execute("GRANT SELECT ON paid TO PUBLIC")
         op.execute("CREATE TYPE mood AS ENUM ('good', 'bad')")
@@ -96,6 +106,9 @@ def upgrade():
         op.execute("CREATE TABLE dated (id integer NOT NULL, day date NOT NULL) PARTITION BY RANGE (day)")
         op.execute("CREATE TABLE dated_rest PARTITION OF dated DEFAULT")
         op.execute("CREATE TABLE parts_raw (id integer NOT NULL, day date NOT NULL, body text)")
+    else:
+        op.execute("CREATE TRIGGER moves_added AFTER INSERT ON moves BEGIN"
+                   " UPDATE sums SET total = total + NEW.amount WHERE id = NEW.sum_id; END")
 
 
 def downgrade():

@@ -21,6 +21,7 @@ _OTHER_ENGINE = re.compile(r'^near "|SQLite dialect|no such function|unrecognize
 _IN_TRANSACTION = re.compile(r"within a transaction|inside a transaction", re.IGNORECASE)
 _RANKS = {"smallint": 1, "integer": 2, "bigint": 3}
 _REVOKES = re.compile(r"\bREVOKE\b", re.IGNORECASE)
+_UNIQUE = re.compile(r"(index|constraint) .*\bunique\b", re.IGNORECASE | re.DOTALL)
 _USES = re.compile(r": (SELECT|INSERT|UPDATE|DELETE)$")
 _MODELS = re.compile(r"__tablename__|DeclarativeBase|declarative_base\(|registry\(\)")
 
@@ -32,6 +33,8 @@ def sightings_of_outcome(step: StepRehearsal, dialect: str) -> Iterator[Sighting
     yield from _of_losses(step)
     yield from _of_narrowing(step)
     yield from _of_meaning(step)
+    yield from _of_uniqueness(step)
+    yield from _of_triggers(step)
     yield from _of_replacement(step)
     yield from _of_return(step)
     yield from _of_repetition(step)
@@ -130,6 +133,42 @@ def _of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
             (Effect.BREAKS_PREVIOUS_RELEASE,),
             Evidence(relation=f"{table}.{column}"),
         )
+
+
+def _of_uniqueness(step: StepRehearsal) -> Iterator[Sighting]:
+    """Give what became unique where the upgrade itself found rows that were alike: the previous release writes such."""
+    for fact in step.schema.unexpected:
+        table = fact.subject.removeprefix("table ")
+        lost = [one for one in step.losses if one.table == table and one.how in {"deleted", "overwritten", "emptied"}]
+        if not _UNIQUE.match(fact.line) or not any(one.column is None or one.column in fact.line for one in lost):
+            continue
+        yield Sighting(
+            "duplicates-refused",
+            f"rows that were alike had to go for {fact.line.partition(':')[0]}: the previous release writes such rows",
+            _line_about(step, fact.line.partition(":")[0].rpartition(".")[2].strip('"')),
+            (Effect.BREAKS_PREVIOUS_RELEASE,),
+            Evidence(relation=table),
+        )
+
+
+def _of_triggers(step: StepRehearsal) -> Iterator[Sighting]:
+    """Give the triggers that the writes of the previous release do not fire any more.
+
+    Whoever drops one that saw to its own row has mostly seen that nobody needs it; a rebuild has seen nothing.
+    """
+    for one in step.silenced:
+        name = one.trigger.rpartition(".")[2].strip('"')
+        meant = any(
+            re.search(rf"\bDROP\s+TRIGGER\b.*\b{re.escape(name)}\b", run.sql, re.IGNORECASE) for run in step.of(Run.UP)
+        )
+        if one.elsewhere or not meant:
+            yield Sighting(
+                "trigger-dropped",
+                f"what the trigger {one.trigger} did is done no more when the previous release writes",
+                _line_about(step, name, one.table),
+                (Effect.BREAKS_PREVIOUS_RELEASE,),
+                Evidence(relation=one.table),
+            )
 
 
 def _of_replacement(step: StepRehearsal) -> Iterator[Sighting]:

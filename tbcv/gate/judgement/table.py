@@ -329,7 +329,7 @@ def downgrade():
         effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="A column keeps its name and means something else",
         observed="After the upgrade columns of a table have each other's values, or all numbers of one are multiplied, "
-        "or what were times are numbers.",
+        "all times are moved, or what were times are numbers, or texts mere digests.",
         why="The release that runs reads and writes what it always did: cents as euros, a city as a street.",
         hint="put the new meaning into a new column, and drop the old one in a later release",
         recipe="""\
@@ -340,6 +340,47 @@ def upgrade():
 
 def downgrade():
     op.drop_column("orders", "grams")
+""",
+    ),
+    Hazard(
+        code="duplicates-refused",
+        severity=Severity.ERROR,
+        effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
+        title="What the release before writes becomes unique",
+        observed="A key or a unique index is made, and rows or values of its table had to go for it.",
+        why="Rows were alike because the release that runs writes such rows. It goes on doing so, and is refused.",
+        hint="let a release stop writing them, and make it unique in a later one",
+        recipe="""\
+def upgrade():
+    # The next release takes its serial number here; who writes orders otherwise may go on.
+    op.create_table(
+        "serials",
+        sa.Column("serial", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("taken_at", sa.DateTime()),
+    )
+
+
+def downgrade():
+    op.drop_table("serials")
+""",
+    ),
+    Hazard(
+        code="trigger-dropped",
+        severity=Severity.ERROR,
+        effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
+        title="A trigger goes while the release before relies on it",
+        observed="A table from before the revision lacks a trigger that changes or deletes rows, and has no other one.",
+        why="The release that runs leaves to the trigger what it does: sums, copies and time stamps are wrong from now "
+        "on, and nothing says so. On SQLite a rebuilt table has lost its triggers.",
+        hint="let a release do it itself before the trigger goes; after a batch rebuild, create the trigger again",
+        recipe="""\
+def upgrade():
+    # The next release says here that it has done it, and the trigger can leave those rows alone.
+    op.add_column("orders", sa.Column("counted", sa.Boolean()))
+
+
+def downgrade():
+    op.drop_column("orders", "counted")
 """,
     ),
     Hazard(

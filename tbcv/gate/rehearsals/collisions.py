@@ -22,12 +22,15 @@ from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 from tbcv.gate.rehearsals.retrial import with_losses
 from tbcv.gate.releases.passage import on
 from tbcv.gate.seeding.tables import SeedTable, read_tables
+from tbcv.gate.seeding.values import Kind
 from tbcv.gate.staging.stage import Stage
 
 _WRITES_OVER = re.compile(
     r"\bOR\s+REPLACE\s+INTO\b|^\s*REPLACE\s+INTO\b|\bON\s+CONFLICT\b.*\bDO\s+UPDATE\b|^\s*(?:WITH\b.*)?MERGE\s+INTO\b",
     re.IGNORECASE | re.DOTALL,
 )
+_INSERTS = re.compile(r"\bINSERT\b.*\bINTO\b", re.IGNORECASE | re.DOTALL)
+_DELETES = re.compile(r"^\s*(?:WITH\b.*)?DELETE\b", re.IGNORECASE | re.DOTALL)
 _MOST = 20
 
 
@@ -38,7 +41,7 @@ async def with_rows_in_place(
     step: StepRehearsal,
     found: tuple[Contents, Contents],
 ) -> StepRehearsal:
-    """Run an upgrade that may write over rows on a database that has such rows.
+    """Run an upgrade that may write over rows, or a downgrade that may delete them, on a database that has such rows.
 
     Args:
         stage: Runs the revision.
@@ -50,14 +53,18 @@ async def with_rows_in_place(
     Returns:
         The same, with what is lost of rows that are in its way, and not restored.
     """
-    if not any(_WRITES_OVER.search(one.sql) for one in step.of(Run.UP)):
+    writes_over = any(_WRITES_OVER.search(one.sql) for one in step.of(Run.UP))
+    inserts = any(_INSERTS.search(one.sql) for one in step.of(Run.UP))
+    deletes = inserts and any(_DELETES.search(one.sql) for one in step.of(Run.DOWN))
+    if not (writes_over or deletes):
         return step
     inserted = dict(_inserted(*found))
     if not inserted:
         return step
     async with scratch.copy(template) as trial:
-        await on(trial, _put, found[0], inserted)
-        return await with_losses(stage, trial, step, partial(_overwritten, found[0]))
+        # A number that a revision chose has hardly been chosen by somebody else, too, as a word has.
+        await on(trial, _put, found[0], inserted, only_words=not writes_over)
+        return await with_losses(stage, trial, step, partial(_overwritten, found[0]), and_back=deletes)
 
 
 def _inserted(before: Contents, after: Contents) -> Iterator[tuple[str, tuple[Mapping[str, Value], ...]]]:
@@ -86,7 +93,13 @@ def _overwritten(known: Contents, before: Contents, after: Contents) -> Iterator
             yield RowsLost(name, None, changed, "overwritten")
 
 
-def _put(connection: Connection, before: Contents, inserted: Mapping[str, Iterable[Mapping[str, Value]]]) -> None:
+def _put(
+    connection: Connection,
+    before: Contents,
+    inserted: Mapping[str, Iterable[Mapping[str, Value]]],
+    *,
+    only_words: bool,
+) -> None:
     """Insert rows with the keys of those, and with what another row has for the rest."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET session_replication_role = replica")
@@ -94,6 +107,8 @@ def _put(connection: Connection, before: Contents, inserted: Mapping[str, Iterab
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
     for seeded in read_tables(connection):
         name = seeded.name if seeded.name in before else seeded.name.strip('"')
+        if only_words and not _has_words(seeded):
+            continue
         for row in inserted.get(name, ()):
             savepoint = connection.begin_nested()
             try:
@@ -102,6 +117,12 @@ def _put(connection: Connection, before: Contents, inserted: Mapping[str, Iterab
             except DBAPIError:
                 savepoint.rollback()
     connection.commit()
+
+
+def _has_words(seeded: SeedTable) -> bool:
+    """Tell whether words are a key of a table, or a part of one."""
+    columns = [seeded.column(name) for key in seeded.keys for name in key]
+    return any(one is not None and one.kind in (Kind.TEXT, Kind.ENUM) for one in columns)
 
 
 def _insert(seeded: SeedTable, table: TableRows, row: Mapping[str, Value]) -> str:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from types import NoneType
@@ -21,6 +22,8 @@ from sqlalchemy import Connection
 
 Value = str | None
 
+_DIGESTS = {32, 40, 56, 64, 96, 128}
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d|$)")
 
 _TABLES = """
@@ -144,10 +147,20 @@ def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
     return Counter(tuple(row[place] for place in places) for row in table.rows)
 
 
+def moment_of(value: str) -> datetime | None:
+    """Return a value as a moment; None where it is none."""
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return None
+
+
 def form_of(value: str) -> str:
-    """Say what a value looks like: ``number``, ``time``, ``document``; empty where it is any text."""
+    """Say what a value looks like: ``number``, ``time``, ``document``, ``digest``; empty where it is any text."""
     if number_of(value) is not None:
         return "number"
+    if len(value) in _DIGESTS and _HEXADECIMAL.fullmatch(value):
+        return "digest"
     return "time" if _MOMENT.match(value) else "document" if value[:1] in ("{", "[") else ""
 
 
@@ -206,7 +219,9 @@ def _read_postgresql(connection: Connection) -> Iterator[TableRows]:
         columns.setdefault(oid, []).append(Column(str(number), name, kind, is_key))
     for oid, name in connection.exec_driver_sql(_TABLES).all():
         listed = columns.get(oid, [])
-        selected = ", ".join('"' + column.name.replace('"', '""') + '"::text' for column in listed) or "NULL"
+        # With one collation for all: a prepared question is not answered once its columns have another one.
+        texts = ('"' + column.name.replace('"', '""') + '"::text COLLATE "C"' for column in listed)
+        selected = ", ".join(texts) or "NULL"
         rows = connection.exec_driver_sql(f"SELECT {selected} FROM {name}").all()
         yield TableRows(str(oid), name, tuple(listed), tuple(tuple(row) for row in rows))
 

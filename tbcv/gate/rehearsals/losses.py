@@ -243,7 +243,9 @@ def _is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
 
 
 def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
-    """Tell whether a value that has changed was cut off, rounded, or folded to one case."""
+    """Tell whether a value that has changed was cut off, rounded, folded to one case, or is a mere digest now."""
+    if form_of(new) == "digest" != form_of(old) and old.replace("-", "").casefold() != new.casefold():
+        return True
     if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
         return True
     number, other = number_of(old), number_of(new)

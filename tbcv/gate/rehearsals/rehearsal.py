@@ -30,7 +30,7 @@ from tbcv.gate.rehearsals.collisions import with_rows_in_place
 from tbcv.gate.rehearsals.contents import Contents, find_changes, find_replaced, find_unrestored, read_contents
 from tbcv.gate.rehearsals.interruption import is_in_parts, try_again
 from tbcv.gate.rehearsals.losses import find_losses, without_dangling
-from tbcv.gate.rehearsals.meaning import find_reinterpreted
+from tbcv.gate.rehearsals.meaning import find_reinterpreted, find_silenced
 from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.retrial import failure_again
@@ -344,6 +344,7 @@ def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehea
         upkeep=(before.upkeep, after.upkeep),
         reinterpreted=find_reinterpreted(before.contents, after.contents),
         replaced=find_replaced(before.contents, after.contents),
+        silenced=find_silenced(before.snapshot, schema),
     )
 
 

@@ -120,6 +120,21 @@ class Repetition:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """A trigger that is gone, while its table is not.
+
+    Attributes:
+        table: The table.
+        trigger: Its name, with the table's.
+        elsewhere: Whether it changed rows of other tables.
+    """
+
+    table: str
+    trigger: str
+    elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StepRehearsal:
     """One revision, rehearsed.
 
@@ -138,6 +153,7 @@ class StepRehearsal:
         upkeep: Indexes, privileges and sequences before and after.
         reinterpreted: Columns that mean something else since, as table, column and what they are now.
         replaced: Tables in whose place another one stands since.
+        silenced: Triggers that the writes of the release before do not fire any more.
     """
 
     revision: Revision
@@ -154,6 +170,7 @@ class StepRehearsal:
     upkeep: tuple[Upkeep, Upkeep] | None = None
     reinterpreted: tuple[tuple[str, str, str], ...] = ()
     replaced: tuple[str, ...] = ()
+    silenced: tuple[Silenced, ...] = ()
 
     @property
     def reversible(self) -> bool | None:

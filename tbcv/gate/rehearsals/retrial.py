@@ -21,7 +21,12 @@ async def failure_again(stage: Stage, address: DatabaseURL, revision: Revision) 
 
 
 async def with_losses(
-    stage: Stage, trial: DatabaseURL, step: StepRehearsal, find: Callable[[Contents, Contents], Iterable[RowsLost]]
+    stage: Stage,
+    trial: DatabaseURL,
+    step: StepRehearsal,
+    find: Callable[[Contents, Contents], Iterable[RowsLost]],
+    *,
+    and_back: bool = False,
 ) -> StepRehearsal:
     """Run a revision up and down on other rows.
 
@@ -30,6 +35,7 @@ async def with_losses(
         trial: A database at the revision's parents.
         step: What came of the revision on its first rows.
         find: Says what is lost between two moments, and was not the first time.
+        and_back: Whether to look at the way back also where nothing is lost.
 
     Returns:
         The same, with what is lost besides, and not restored; unchanged where the upgrade fails.
@@ -40,7 +46,7 @@ async def with_losses(
     losses = tuple(find(before, await on(trial, read_contents)))
     step = replace(step, losses=(*step.losses, *losses))
     back = step.way_back
-    if not losses or not back or await _failure(stage.downgrade(trial, step.revision.id), step.revision):
+    if not (losses or and_back) or not back or await _failure(stage.downgrade(trial, step.revision.id), step.revision):
         return step
     return replace(step, way_back=back.lacking(find_unrestored(before, await on(trial, read_contents))))
 

@@ -35,7 +35,10 @@ _NUMERIC_NAMES = {
     *("balance", "rank", "position", "duration", "length", "width", "height", "percent", "cents", "zip", "port"),
 }
 _JSON_NAMES = {"json", "payload", "metadata", "meta", "data", "settings", "extra", "attributes", "config", "options"}
-_TIME_NAMES = {"at", "date", "time", "timestamp", "on", "until", "since"}
+_TIME_NAMES = {
+    *("at", "date", "time", "timestamp", "on", "until", "since", "begins", "starts", "ends", "expires", "expiry"),
+    *("due", "deadline", "when", "day", "born", "birthday"),
+}
 _FLAG_NAMES = {"is", "has", "can", "enabled", "active", "deleted", "flag", "visible", "verified"}
 _LONGEST = 1200
 
