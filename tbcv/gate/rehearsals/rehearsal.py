@@ -7,16 +7,11 @@ tried on, so that before and after can be compared row by row.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Self
 
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from tbcv.engine.engines import connected, is_absent, observing_engine
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
@@ -27,23 +22,20 @@ from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
 from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher
 from tbcv.gate.rehearsals.collisions import with_rows_in_place
-from tbcv.gate.rehearsals.contents import Contents, find_changes, find_replaced, find_unrestored, read_contents
+from tbcv.gate.rehearsals.contents import find_changes, read_contents
 from tbcv.gate.rehearsals.interruption import is_in_parts, try_again
-from tbcv.gate.rehearsals.losses import find_losses, without_dangling
-from tbcv.gate.rehearsals.meaning import find_reinterpreted, find_silenced
+from tbcv.gate.rehearsals.moments import Moment, compared, looking, repetition, way_back
 from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.retrial import failure_again
 from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults
-from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
 from tbcv.gate.staging.stage import Stage
 from tbcv.gate.staging.templates import Place
 from tbcv.migrate.history import Revision, read_history
-from tbcv.migrate.integrity import dangling_references
 from tbcv.migrate.location import AlembicEnvironment
-from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
+from tbcv.migrate.snapshot import compare
 
 # What some rows violate and others do not; NULL in a new column is there whatever the rows are.
 _ABOUT_SOME_ROWS = {"23503", "23505", "23514", "23P01"}
@@ -53,21 +45,7 @@ _TAME_ROWS = 150
 __all__ = ["Failure", "Rehearsal", "Repetition", "Return", "StepRehearsal", "rehearse"]
 
 
-@dataclass(frozen=True)
-class _Moment:
-    """A database between two runs."""
-
-    snapshot: Snapshot
-    contents: Contents
-    upkeep: Upkeep
-    dangling: frozenset[str] = frozenset()
-
-    @property
-    def rows(self) -> Rows:
-        return {name: len(table.rows) for name, table in self.contents.items()}
-
-
-_Filled = tuple[DatabaseURL, Seeded, _Moment]
+_Filled = tuple[DatabaseURL, Seeded, Moment]
 
 
 async def rehearse(
@@ -183,13 +161,13 @@ class _Rehearser:
 
     async def _tried(self, revision: Revision, filled: _Filled, *, tame: bool = False) -> StepRehearsal:
         template, seeded, before = filled
-        async with self._scratch.copy(template) as trial, _looking(trial) as look:
+        async with self._scratch.copy(template) as trial, looking(trial) as look:
             step = StepRehearsal(revision, seeded)
             statements, failure = await self._watched(trial, revision, Run.UP, before.rows)
             step = replace(step, statements=statements, failure=failure)
             if failure is None:
                 after = await look()
-                step = await self._down_and_up(trial, look, _compared(step, before, after), before, after)
+                step = await self._down_and_up(trial, look, compared(step, before, after), before, after)
                 step = replace(step, cut_short=await self._cut_short(step, template, after))
                 if tame:
                     return step
@@ -199,7 +177,7 @@ class _Rehearser:
             cut = await failure_again(self._stage, trial, revision) if is_in_parts(statements) else None
             return replace(step, cut_short=Setback.of(cut) if cut and cut.message != failure.message else None)
 
-    async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: _Moment) -> Setback | None:
+    async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: Moment) -> Setback | None:
         async def differs(trial: DatabaseURL) -> tuple[str, ...]:
             found = await worked(trial, read_contents)
             changed = find_changes(after.contents, found)
@@ -239,38 +217,31 @@ class _Rehearser:
         rows = self._rows if manner is Manner.WILD else min(self._rows, _TAME_ROWS)
         template = await self._stack.enter_async_context(self._scratch.copy(self._line))
         seeded = await seed(template, rows, manner=manner, named=named)
-        async with _looking(template) as look:
+        async with looking(template) as look:
             return template, seeded, await look()
 
     async def _down_and_up(
         self,
         trial: DatabaseURL,
-        look: Callable[[], Awaitable[_Moment]],
+        look: Callable[[], Awaitable[Moment]],
         step: StepRehearsal,
-        before: _Moment,
-        after: _Moment,
+        before: Moment,
+        after: Moment,
     ) -> StepRehearsal:
         statements, failure = await self._watched(trial, step.revision, Run.DOWN, after.rows)
         step = replace(step, statements=(*step.statements, *statements))
         if failure is not None:
             return replace(step, way_back=Return(failure))
         back = await look()
-        sound = without_dangling(before.contents, step.schema)
-        left = Return(
-            None,
-            _left(before, back),
-            find_unrestored(sound, back.contents),
-            tuple(sorted(_withdrawn(before.upkeep.privileges, back.upkeep.privileges))),
-        )
         statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
-        step = replace(step, statements=(*step.statements, *statements), way_back=left)
+        step = replace(step, statements=(*step.statements, *statements), way_back=way_back(step, before, back))
         if failure is not None:
             return replace(step, again=Repetition(failure))
-        return replace(step, again=_repetition(step, after, await look()))
+        return replace(step, again=repetition(step, after, await look()))
 
     async def _without_rows(self, step: StepRehearsal, failure: Failure) -> StepRehearsal:
         """Find out whether a revision that failed would do so in an empty database too, and come back from it."""
-        async with self._scratch.copy(self._line) as bare, _looking(bare) as look:
+        async with self._scratch.copy(self._line) as bare, looking(bare) as look:
             before = await look()
             upwards, failed = await self._watched(bare, step.revision, Run.UP, before.rows)
             if failed:
@@ -304,115 +275,13 @@ class _Rehearser:
         return tuple(watcher.statements), failure
 
 
-def _left(before: _Moment, back: _Moment) -> Difference:
-    """Compare two schemas; a key that is a row's number in SQLite never is NULL, whether or not that is written."""
-    difference = compare(before.snapshot, back.snapshot)
-    if before.snapshot.dialect != "sqlite":
-        return difference
-    numbers = {
-        f"column {table.name}.{keys[0].name}: integer"
-        for table in before.contents.values()
-        if len(keys := [one for one in table.columns if one.is_key]) == 1 and keys[0].type.upper() == "INTEGER"
-    }
-    sides = (
-        tuple(fact for fact in facts if fact.line.removesuffix(" not null") not in numbers)
-        for facts in (difference.missing, difference.unexpected)
-    )
-    return Difference(*sides)
-
-
-def _withdrawn(before: Privileges, back: Privileges) -> Iterator[str]:
-    """Give what somebody was allowed and is not any more, as ``reader: SELECT on orders``."""
-    for table in before.keys() & back.keys():
-        yield from (f"{one} on {table}" for one in before[table] - back[table])
-
-
 def _told_with(step: StepRehearsal, failure: Failure, other: StepRehearsal) -> StepRehearsal:
     """Return what came of a revision on rows that it accepts, with its failure on others."""
     failure = replace(failure, needs_rows=True)
     return replace(other, seeded=step.seeded, failure=failure, cut_short=step.cut_short)
 
 
-def _compared(step: StepRehearsal, before: _Moment, after: _Moment) -> StepRehearsal:
-    schema = compare(before.snapshot, after.snapshot)
-    return replace(
-        step,
-        losses=find_losses(without_dangling(before.contents, schema), after.contents),
-        dangling=tuple(sorted(after.dangling - before.dangling)),
-        schema=schema,
-        types=_changed_types(before.contents, after.contents),
-        upkeep=(before.upkeep, after.upkeep),
-        reinterpreted=find_reinterpreted(before.contents, after.contents),
-        replaced=find_replaced(before.contents, after.contents),
-        silenced=find_silenced(before.snapshot, schema),
-    )
-
-
 def _watcher(dialect: str, run: Run, origin: Origin, rows: Rows) -> Watcher[SqliteState] | Watcher[PostgresState]:
     if dialect == "sqlite":
         return Watcher(run, origin, SqliteEye(rows))
     return Watcher(run, origin, PostgresEye(rows))
-
-
-def _repetition(step: StepRehearsal, first: _Moment, second: _Moment) -> Repetition:
-    names = first.contents.keys() & second.contents.keys()
-    # Only from the same beginning must the same come out; rows that are there twice are wrong in any case.
-    restored = bool(step.way_back)
-    different = {name for name in names if first.rows[name] != second.rows[name]}
-    counts = sorted(name for name in different if restored or first.rows[name] < second.rows[name])
-    # Batches may be fewer the second time.
-    up, again = ({one.sql for one in step.of(run)} for run in (Run.UP, Run.AGAIN))
-    return Repetition(
-        None,
-        compare(first.snapshot, second.snapshot),
-        tuple(counts),
-        find_changes(first.contents, second.contents) if restored else (),
-        restored and up != again,
-    )
-
-
-def _changed_types(before: Contents, after: Contents) -> tuple[tuple[str, str, str, str], ...]:
-    return tuple(
-        (name, column.name, column.type, now.type)
-        for name, table in sorted(before.items())
-        if name in after
-        for column in table.columns
-        for now in after[name].columns
-        if now.name == column.name and now.type != column.type
-    )
-
-
-@asynccontextmanager
-async def _looking(address: DatabaseURL) -> AsyncIterator[Callable[[], Awaitable[_Moment]]]:
-    """Give what looks at a database; PostgreSQL always on one connection, where it prepares its questions once."""
-    if address.dialect == "sqlite":
-        yield partial(_look_at_file, address)
-        return
-    engine = observing_engine(address)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(engine.dispose)
-        connection: AsyncConnection | None = None
-
-        async def look() -> _Moment:
-            nonlocal connection
-            if connection is None:
-                connection = await stack.enter_async_context(connected(engine))
-            try:
-                return await connection.run_sync(_read)
-            finally:
-                await connection.rollback()
-
-        yield look
-
-
-async def _look_at_file(address: DatabaseURL) -> _Moment:
-    if is_absent(address):
-        return _Moment(Snapshot.of("sqlite", ()), {}, Upkeep(frozenset(), frozenset(), {}))
-    return await worked(address, _read)
-
-
-def _read(connection: Connection) -> _Moment:
-    dangling: frozenset[str] = frozenset()
-    if connection.dialect.name == "sqlite":
-        dangling = frozenset(str(one) for one in dangling_references(connection))
-    return _Moment(take_snapshot(connection), read_contents(connection), read_upkeep(connection), dangling)

@@ -90,13 +90,15 @@ def test_runs() -> None:
 
 def test_creation() -> None:
     """A creation has the SQL of both ways per engine; one that was not needed has nothing."""
-    creation = Creation("c3", Path("/v/c3.py"), (("sqlite", "up"),), (("sqlite", "down"),), ("sqlite",))
+    found = Finding("data-loss", Severity.ERROR, "rows go", location=Location(Path("/v/c3.py"), 7))
+    creation = Creation("c3", Path("/v/c3.py"), (("sqlite", "up"),), (("sqlite", "down"),), ("sqlite",), (found,))
     assert document.creation(creation) == {
         "revision": "c3",
         "path": "/v/c3.py",
         "tried_on": ["sqlite"],
         "upgrade_sql": {"sqlite": "up"},
         "downgrade_sql": {"sqlite": "down"},
+        "findings": [document.finding(found)],
     }
     nothing = document.creation(Creation(None))
     assert (nothing["revision"], nothing["path"], nothing["tried_on"]) == (None, None, [])

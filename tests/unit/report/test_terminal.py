@@ -125,10 +125,14 @@ def test_losses_of_what_stays() -> None:
 
 def test_creation_and_changes() -> None:
     """A new revision is told with its file and where it was tried; agreement and difference per engine."""
-    creation = Creation("c3", Path("/v/c3.py"), tried_on=("sqlite", "postgresql"))
+    found = Finding("data-loss", Severity.ERROR, "rows go", "keep them", location=Location(Path("/v/c3.py"), 7))
+    creation = Creation("c3", Path("/v/c3.py"), tried_on=("sqlite", "postgresql"), findings=(found,))
     assert shown(terminal.creation(creation)) == [
         "created /v/c3.py",
         "revision c3, run up, down and up on sqlite and postgresql",
+        "error data-loss  c3.py:7",
+        "    rows go",
+        "    keep them",
     ]
     assert shown(terminal.creation(Creation(None)))[0].startswith("no changes")
     assert shown(terminal.changes([("sqlite", ()), ("postgresql", ("add table x",))])) == [
