@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tbcv.gate.rehearsals.contents import (
@@ -18,6 +19,7 @@ from tbcv.gate.rehearsals.contents import (
     form_of,
     is_alike,
     is_unchanged,
+    moment_of,
     number_of,
 )
 from tbcv.migrate.snapshot import Difference
@@ -167,29 +169,38 @@ def _moved_values(values: Counter[str], before: Contents, after: Contents) -> bo
 
 
 def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Contents) -> Iterator[RowsLost]:
-    by_identity = {column.identity: column for column in now.columns}
     missing = max(len(table.rows) - len(now.rows), 0)
     for column in table.columns:
-        values = table.present(column.name)
-        same = by_identity.get(column.identity) if table.identity == now.identity and table.lasting else None
-        if same is None and column.name in now.positions:
-            same = now.columns[now.positions[column.name]]
-        if same is None:
-            if not _moved_values(values, before, after):
-                yield RowsLost(table.name, column.name, values.total(), "dropped")
+        values, same = table.present(column.name), _counterpart(column, table, now)
+        if same is not None and now.present(same.name) == values:
             continue
-        present = now.present(same.name)
-        if present == values:
-            continue
-        gone = values.total() - present.total() - missing
-        if gone > 0 and not _moved_values(values, before, after):
-            yield RowsLost(table.name, column.name, gone, "emptied")
-        elif missing == 0 and same.type != column.type and len(present) < len(values):
-            yield RowsLost(table.name, column.name, len(values) - len(present), "narrowed")
-        elif missing == 0 and not _moved_values(values, before, after):
-            overwritten = _overwritten(table, now, column, same)
-            if overwritten:
-                yield RowsLost(table.name, column.name, overwritten, "overwritten")
+        if same is None or (column.is_key and table.lasting and same.identity != column.identity):
+            # Where another column took the name of a key, what others knew the rows by is gone all the same.
+            how, rows = "dropped", values.total()
+        else:
+            how, rows = _changed(table, now, column, same, missing)
+        if rows and (how == "narrowed" or not _moved_values(values, before, after)):
+            yield RowsLost(table.name, column.name, rows, how)
+
+
+def _counterpart(column: Column, table: TableRows, now: TableRows) -> Column | None:
+    """Find what has become of a column: itself, where the engine tells, or one of its name."""
+    if table.identity == now.identity and table.lasting:
+        same = next((one for one in now.columns if one.identity == column.identity), None)
+        if same is not None:
+            return same
+    return now.columns[now.positions[column.name]] if column.name in now.positions else None
+
+
+def _changed(table: TableRows, now: TableRows, column: Column, same: Column, missing: int) -> tuple[str, int]:
+    """Say what became of the values of a column, and of how many."""
+    values, present = table.present(column.name), now.present(same.name)
+    gone = values.total() - present.total() - missing
+    if gone > 0:
+        return "emptied", gone
+    if missing == 0 and same.type != column.type and len(present) < len(values):
+        return "narrowed", len(values) - len(present)
+    return "overwritten", 0 if missing else _overwritten(table, now, column, same)
 
 
 def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column) -> int:
@@ -207,6 +218,7 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     if not moved or _is_stamp(same, moved):
         return 0
     mangled = {old for old, new in moved if _is_mangled(old, new, converted=column.type != same.type)}
+    mangled |= _thinned(moved)
     sources, targets = Counter(old for old, _ in moved), Counter(new for _, new in pairs)
     # Where each value became one that nothing else became or was, whoever knows the rule can go back.
     confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
@@ -218,7 +230,15 @@ def _is_same(old: str, new: str) -> bool:
     if old == new or (old in _BOOLEANS and _BOOLEANS[old] is _BOOLEANS.get(new)):
         return True
     number = number_of(old)
-    return number is not None and number == number_of(new)
+    if number is not None:
+        return number == number_of(new)
+    moments = [moment_of(one) for one in (old, new) if form_of(one) == "time"]
+    return len(moments) == 2 and None not in moments and _in_utc(moments[0]) == _in_utc(moments[1])
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """Return a moment without its zone; one that has none is taken as it is."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment is not None and moment.tzinfo else moment
 
 
 def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:
@@ -240,6 +260,22 @@ def _is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
         return False
     gone = [before[key] for key in before.keys() - after.keys()]
     return all(str(one) in elsewhere for one in gone)
+
+
+def _thinned(moved: Collection[tuple[str, str]]) -> set[str]:
+    """Return the values out of which characters were taken, unless it was the same beginning or end everywhere."""
+    thinned = [(old, new) for old, new in moved if len(new) < len(old) and _is_within(new, old)]
+    if 2 * len(thinned) < len(moved):
+        return set()
+    fronts = {old.removesuffix(new) if old.endswith(new) else None for old, new in thinned}
+    backs = {old.removeprefix(new) if old.startswith(new) else None for old, new in thinned}
+    return set() if any(len(one) == 1 and None not in one for one in (fronts, backs)) else {old for old, _ in thinned}
+
+
+def _is_within(part: str, whole: str) -> bool:
+    """Tell whether a text is what is left of another one without some characters."""
+    characters = iter(whole)
+    return bool(part) and all(one in characters for one in part)
 
 
 def _is_mangled(old: str, new: str, *, converted: bool) -> bool:

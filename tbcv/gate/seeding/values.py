@@ -39,6 +39,7 @@ _TIME_NAMES = {
     *("at", "date", "time", "timestamp", "on", "until", "since", "begins", "starts", "ends", "expires", "expiry"),
     *("due", "deadline", "when", "day", "born", "birthday"),
 }
+_PHONE_NAMES = {"phone", "mobile", "telephone", "tel", "fax"}
 _FLAG_NAMES = {"is", "has", "can", "enabled", "active", "deleted", "flag", "visible", "verified"}
 _LONGEST = 1200
 
@@ -383,7 +384,7 @@ def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
         made = _own_uuid(column, number)
         return made if column.limits == (36,) else made.replace("-", "")
     # The first ones differ from number to number.
-    for words, maker in _NAMED[:3] if unique else _NAMED:
+    for words, maker in _NAMED[:4] if unique else _NAMED:
         if column.words & words:
             return maker(column, number)
     if unique:
@@ -399,9 +400,17 @@ def _name(column: SeedColumn, number: int) -> str:
     return f"{column.name}-{number}{script}"
 
 
+def _phone(_column: SeedColumn, number: int) -> str:
+    """Return a telephone number in one of the ways in which people write them."""
+    area, line = 150 + number % 40, f"{number * 7919 % 10**7:07d}"
+    ways = (f"+49 {area} {line}", f"0{area}/{line}", f"+49 ({area}) {line[:3]}-{line[3:]}", f"+49{area}{line}")
+    return ways[number % len(ways)]
+
+
 _NAMED: Final[tuple[tuple[AbstractSet[str], Callable[[SeedColumn, int], str]], ...]] = (
     ({"email", "mail"}, lambda _, number: f"user{number}@example.com"),
     ({"url", "uri"}, lambda _, number: f"https://example.com/{number}"),
+    (_PHONE_NAMES, _phone),
     (_UNIQUE_NAMES, _name),
     (_NUMERIC_NAMES, lambda _, number: str(1 + number % 97)),
     (_JSON_NAMES, lambda _, number: f'{{"a": {number}}}'),
