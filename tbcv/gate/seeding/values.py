@@ -42,6 +42,7 @@ _TIME_NAMES = {
 _PHONE_NAMES = {"phone", "mobile", "telephone", "tel", "fax"}
 _FLAG_NAMES = {"is", "has", "can", "enabled", "active", "deleted", "flag", "visible", "verified"}
 _LONGEST = 1200
+_FRACTION = "2534" * 10
 
 CYCLE = 7 * 50
 """After so many rows values may come again where they need not differ: one of every sort has been among them."""
@@ -227,7 +228,9 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
         return number % 10**5 + 0.375
     if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
         precision, scale = (*column.limits, 0)[:2] if column.limits else (9, 0)
-        return (1 + number) % 10 ** max(precision - scale, 1)
+        whole = (1 + number) % 10 ** max(precision - scale, 1)
+        # Short of what rounds up to another number of digits, and of no use to a column of fewer.
+        return f"{whole}.{_FRACTION[:scale]}" if column.kind is Kind.NUMERIC and scale else whole
     present = replace(column, nullable=False)
     return value_of(present, number, attempt, unique=unique)
 
