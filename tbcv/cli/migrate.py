@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.text import Text
 
 from tbcv.cli import backups, gate
 from tbcv.cli.loop import await_result
@@ -337,7 +338,7 @@ async def _rehearse(
     draft: AlembicEnvironment, scratch: ScratchDatabases, revision: str, grounds: Grounds
 ) -> tuple[Finding, ...]:
     with unlogged():
-        return await findings_of(draft, scratch, revision, grounds)
+        return await findings_of(draft, scratch, revision, grounds, lambda line: progress(Text(line, style="yellow")))
 
 
 async def _mark(draft: AlembicEnvironment, scratch: ScratchDatabases, revisions: Collection[str]) -> Mapping[str, bool]:

@@ -108,7 +108,11 @@ class Attempt:
 
 
 async def findings_of(
-    environment: AlembicEnvironment, scratch: ScratchDatabases, revision: str, grounds: Mapping[Dialect, DatabaseURL]
+    environment: AlembicEnvironment,
+    scratch: ScratchDatabases,
+    revision: str,
+    grounds: Mapping[Dialect, DatabaseURL],
+    skipped: Callable[[str], None],
 ) -> tuple[Finding, ...]:
     """Return what the rehearsal of one revision finds.
 
@@ -117,14 +121,19 @@ async def findings_of(
         scratch: Where to try it.
         revision: Its id.
         grounds: A database for each engine that has all revisions below it, and is not changed.
+        skipped: Called with a line for each engine on which the environment cannot be rehearsed.
     """
     history = read_history(environment)
     below = frozenset(history.ancestors((revision,)) - {revision})
     found: list[Finding] = []
     for dialect, address in grounds.items():
         start = Place(address, below)
-        result = await rehearse(environment, scratch, dialect, (history.revisions[revision],), start=start)
-        found += judge(result)
+        try:
+            result = await rehearse(environment, scratch, dialect, (history.revisions[revision],), start=start)
+        except TbcvError as error:
+            skipped(f"not rehearsed on {dialect}: {error.message}")
+        else:
+            found += judge(result)
     return tuple(found)
 
 

@@ -47,6 +47,21 @@ STRICTER = (
 )
 
 
+ONLY_GIVEN = """
+import sqlalchemy as sa
+from alembic import context
+
+metadata = sa.MetaData()
+sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True))
+if context.is_offline_mode():
+    context.configure(url=context.config.get_main_option("sqlalchemy.url"), literal_binds=True)
+else:
+    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+
+
 def change_models(root: Path, changes: tuple[tuple[str, str], ...]) -> None:
     """Edit the models of a copied checkout."""
     models = root / "tbcv/core/database.py"
@@ -108,6 +123,17 @@ def test_out_of_changed_models(on_sqlite: CommandLine, tmp_path: Path) -> None:
     assert tbcv.document("ledger")["findings"] == []
     assert bytes_of(str(on_sqlite.url)) == before
     assert tbcv.document("upgrade")["after"] == [tbcv.document("heads")["revisions"][0]["revision"]]
+
+
+def test_an_environment_that_cannot_be_rehearsed(on_sqlite: CommandLine, tmp_path: Path) -> None:
+    """Where env.py runs on a given connection only, the revision is created all the same, and that is said."""
+    ini = write_environment(tmp_path / "other")
+    env = tmp_path / "other/script/env.py"
+    env.write_text(ONLY_GIVEN, encoding="utf-8")
+    done = on_sqlite("-c", str(ini), "create", "a table")
+    assert done.out.startswith("created ")
+    assert "not rehearsed on sqlite: " in done.err
+    assert len(list((tmp_path / "other/script/versions").glob("*_a_table.py"))) == 1
 
 
 def test_messages(on_sqlite: CommandLine, tmp_path: Path) -> None:
