@@ -11,7 +11,6 @@ from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -483,10 +482,12 @@ class MigrationRunner:
             try:
                 # In a thread: offline mode runs env.py, which may do anything but await.
                 sql = await anyio.to_thread.run_sync(render, self.environment, self.address, plan)
-            except (CommandError, AttributeError, TypeError) as error:
+            except TbcvError:
+                raise
+            except Exception as error:  # a revision and env.py may raise anything
                 raise MigrationError(
-                    f"a revision cannot be written as SQL without a database: {reason(error)}",
-                    hint="it reads results; run it with `tbcv migrate upgrade`",
+                    f"a revision cannot be written as SQL without a database: {type(error).__name__}: {reason(error)}",
+                    hint="it reads results, or env.py has no offline mode; run it with `tbcv migrate upgrade`",
                 ) from error
         return finish_postgresql_script(sql)
 

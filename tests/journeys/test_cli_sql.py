@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.journeys.command_line import HEAD, CommandLine, contents, copied, execute, load_legacy, recorded
+from tests.journeys.command_line import (
+    HEAD,
+    CommandLine,
+    contents,
+    copied,
+    execute,
+    load_legacy,
+    recorded,
+    write_environment,
+    write_revision,
+)
+
+ONLINE = """
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()
+"""
 
 
 def test_replays_of_a_legacy_database(tbcv: CommandLine, tmp_path: Path) -> None:
@@ -47,3 +65,15 @@ def test_replays_of_an_empty_database(tbcv: CommandLine, tmp_path: Path) -> None
         assert recorded(copy) == []
     nothing = tbcv("downgrade", "-r", "base", "--sql").out
     assert nothing == "-- nothing to do: the database is at base\n"
+
+
+def test_without_an_offline_mode(tbcv: CommandLine, tmp_path: Path) -> None:
+    """SQLite's script is recorded from a run; PostgreSQL's is env.py's to write, and where it cannot, that is said."""
+    ini = str(write_environment(tmp_path / "other"))
+    (tmp_path / "other/script/env.py").write_text(ONLINE, encoding="utf-8")
+    write_revision(tmp_path / "other/script/versions", "a1", None)
+    if str(tbcv.url).startswith("sqlite"):
+        assert "INSERT INTO alembic_version" in tbcv("-c", ini, "upgrade", "--sql").out
+    else:
+        assert "env.py has no offline mode" in tbcv.refused("-c", ini, "upgrade", "--sql")
+    assert tbcv.document("-c", ini, "upgrade")["after"] == ["a1"]
