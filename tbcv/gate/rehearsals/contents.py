@@ -147,8 +147,8 @@ def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
     return Counter(tuple(row[place] for place in places) for row in table.rows)
 
 
-def moment_of(value: str) -> datetime | None:
-    """Return a value as a moment; None where it is none."""
+def time_of(value: str) -> datetime | None:
+    """Return a value as a time; None where it is none."""
     try:
         return datetime.fromisoformat(value)
     except ValueError:

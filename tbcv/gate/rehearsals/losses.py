@@ -19,8 +19,8 @@ from tbcv.gate.rehearsals.contents import (
     form_of,
     is_alike,
     is_unchanged,
-    moment_of,
     number_of,
+    time_of,
 )
 from tbcv.migrate.snapshot import Difference
 
@@ -176,11 +176,18 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             continue
         if same is None or (column.is_key and table.lasting and same.identity != column.identity):
             # Where another column took the name of a key, what others knew the rows by is gone all the same.
-            how, rows = "dropped", values.total()
-        else:
-            how, rows = _changed(table, now, column, same, missing)
-        if rows and (how == "narrowed" or not _moved_values(values, before, after)):
-            yield RowsLost(table.name, column.name, rows, how)
+            if not _moved_values(values, before, after):
+                yield RowsLost(table.name, column.name, values.total(), "dropped")
+            continue
+        moved = _moved_values(values, before, after)
+        gone = values.total() - now.present(same.name).total() - missing
+        fewer = len(values) - len(now.present(same.name))
+        if gone > 0 and not moved:
+            yield RowsLost(table.name, column.name, gone, "emptied")
+        elif missing == 0 and same.type != column.type and fewer > 0:
+            yield RowsLost(table.name, column.name, fewer, "narrowed")
+        elif missing == 0 and not moved and (rows := _overwritten(table, now, column, same)):
+            yield RowsLost(table.name, column.name, rows, "overwritten")
 
 
 def _counterpart(column: Column, table: TableRows, now: TableRows) -> Column | None:
@@ -190,17 +197,6 @@ def _counterpart(column: Column, table: TableRows, now: TableRows) -> Column | N
         if same is not None:
             return same
     return now.columns[now.positions[column.name]] if column.name in now.positions else None
-
-
-def _changed(table: TableRows, now: TableRows, column: Column, same: Column, missing: int) -> tuple[str, int]:
-    """Say what became of the values of a column, and of how many."""
-    values, present = table.present(column.name), now.present(same.name)
-    gone = values.total() - present.total() - missing
-    if gone > 0:
-        return "emptied", gone
-    if missing == 0 and same.type != column.type and len(present) < len(values):
-        return "narrowed", len(values) - len(present)
-    return "overwritten", 0 if missing else _overwritten(table, now, column, same)
 
 
 def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column) -> int:
@@ -232,13 +228,13 @@ def _is_same(old: str, new: str) -> bool:
     number = number_of(old)
     if number is not None:
         return number == number_of(new)
-    moments = [moment_of(one) for one in (old, new) if form_of(one) == "time"]
-    return len(moments) == 2 and None not in moments and _in_utc(moments[0]) == _in_utc(moments[1])
+    times = [time_of(one) for one in (old, new) if form_of(one) == "time"]
+    return len(times) == 2 and None not in times and _in_utc(times[0]) == _in_utc(times[1])
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    """Return a moment without its zone; one that has none is taken as it is."""
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment is not None and moment.tzinfo else moment
+def _in_utc(time: datetime | None) -> datetime | None:
+    """Return a time without its zone; one that has none is taken as it is."""
+    return time.astimezone(UTC).replace(tzinfo=None) if time is not None and time.tzinfo else time
 
 
 def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:

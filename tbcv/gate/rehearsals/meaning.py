@@ -15,8 +15,8 @@ from tbcv.gate.rehearsals.contents import (
     by_key,
     form_of,
     is_unchanged,
-    moment_of,
     number_of,
+    time_of,
 )
 from tbcv.gate.rehearsals.rehearsed import Silenced
 from tbcv.migrate.snapshot import Difference, Snapshot
@@ -126,8 +126,8 @@ def _other_forms(pairs: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]
 
 def _shift(pairs: Collection[tuple[str, str]]) -> timedelta | None:
     """Return by how much all times were moved, if it is the same for all but for summer time."""
-    moments = [(moment_of(old), moment_of(new)) for old, new in pairs if form_of(old) == form_of(new) == "time"]
-    moved = Counter(new - old for old, new in moments if old and new and (old.tzinfo is None) is (new.tzinfo is None))
+    times = [(time_of(old), time_of(new)) for old, new in pairs if form_of(old) == form_of(new) == "time"]
+    moved = Counter(new - old for old, new in times if old and new and (old.tzinfo is None) is (new.tzinfo is None))
     if moved.total() < _FEW or len(moved) > 2 or max(moved) - min(moved) > timedelta(hours=1):
         return None
     return moved.most_common(1)[0][0] or None
