@@ -70,12 +70,10 @@ def migration_engine(address: DatabaseURL, *, busy_timeout_seconds: float = 5.0)
 
 
 def observing_engine(address: DatabaseURL) -> AsyncEngine:
-    """Create an engine that asks a scratch database the same again and again: PostgreSQL prepares each question once.
+    """Create an engine that asks a scratch database on PostgreSQL the same again and again: each is prepared once.
 
-    Not for a database of somebody else's: in front of that there may be a pooler, and what is prepared would be lost.
+    Not for any other database: in front of that there may be a pooler, and what is prepared would be lost.
     """
-    if address.dialect == "sqlite":
-        return migration_engine(address)
     sizes = {"statement_cache_size": _PREPARED, "prepared_statement_cache_size": _PREPARED}
     return migration_engine(DatabaseURL(address.url, {**address.connect_args, **sizes}))
 

@@ -149,29 +149,36 @@ class ScratchDatabases:
         return self._server
 
 
-async def worked(address: DatabaseURL, work: Callable[[Connection], Result]) -> Result:
-    """Do something on a connection of its own to a scratch database, and commit.
+async def worked(
+    address: DatabaseURL, work: Callable[[Connection], Result], *, keep: bool = True, foreign_keys: bool = False
+) -> Result:
+    """Do something on a connection of its own to a scratch database.
 
     Args:
         address: The database.
         work: What is to be done; on SQLite it is done in a thread.
+        keep: Whether to commit it.
+        foreign_keys: Whether SQLite enforces them meanwhile, as PostgreSQL does.
     """
     if address.sqlite_path is not None:
-        return await anyio.to_thread.run_sync(_worked_on_file, address, work)
+        return await anyio.to_thread.run_sync(_worked_on_file, address, work, keep, foreign_keys)
     engine = migration_engine(address)
     try:
         async with connected(engine) as connection:
             result = await connection.run_sync(work)
-            await connection.commit()
+            await (connection.commit() if keep else connection.rollback())
             return result
     finally:
         await engine.dispose()
 
 
-def _worked_on_file(address: DatabaseURL, work: Callable[[Connection], Result]) -> Result:
-    with file_engine(address).connect() as connection:
+def _worked_on_file(
+    address: DatabaseURL, work: Callable[[Connection], Result], keep: bool, foreign_keys: bool
+) -> Result:
+    with file_engine(address, foreign_keys=foreign_keys).connect() as connection:
         result = work(connection)
-        connection.commit()
+        if keep:
+            connection.commit()
         return result
 
 

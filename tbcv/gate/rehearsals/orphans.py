@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tbcv.engine.engines import migration_engine
-from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.scratch import ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.rehearsals.contents import Contents
@@ -46,12 +45,7 @@ async def with_orphans(
         return (one for one in found if (one.table, one.column, one.how) not in known)
 
     async with scratch.copy(template) as trial:
-        engine = migration_engine(trial)
-        try:
-            async with engine.connect() as connection:
-                await connection.run_sync(_orphan)
-        finally:
-            await engine.dispose()
+        await worked(trial, _orphan)
         return await with_losses(stage, trial, step, find)
 
 
@@ -70,4 +64,3 @@ def _orphan(connection: Connection) -> None:
                     savepoint.commit()
                 except DBAPIError:
                     savepoint.rollback()
-    connection.commit()

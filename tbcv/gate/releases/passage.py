@@ -12,8 +12,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 import anyio
 from sqlalchemy import Connection
 
-from tbcv.engine.engines import connected, file_engine, migration_engine
-from tbcv.engine.scratch import Dialect, ScratchDatabases
+from tbcv.engine.scratch import Dialect, ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import UpgradeFailedError
 from tbcv.gate.releases.shape import Shape, read_shape
@@ -177,24 +176,8 @@ async def on(
         return work(connection, *arguments, **options)
 
     if address.sqlite_path is not None:
-        return await anyio.to_thread.run_sync(_on_file, address, called)
-    return await anyio.to_thread.run_sync(lambda: asyncio.run(_on_server(address, called)))
-
-
-async def _on_server(address: DatabaseURL, work: Callable[[Connection], T]) -> T:
-    engine = migration_engine(address)
-    try:
-        async with connected(engine) as connection:
-            result = await connection.run_sync(work)
-            await connection.rollback()
-            return result
-    finally:
-        await engine.dispose()
-
-
-def _on_file(address: DatabaseURL, work: Callable[[Connection], T]) -> T:
-    with file_engine(address, foreign_keys=True).connect() as connection:
-        return work(connection)
+        return await worked(address, called, keep=False, foreign_keys=True)
+    return await anyio.to_thread.run_sync(lambda: asyncio.run(worked(address, called, keep=False)))
 
 
 def _plant(connection: Connection, shape: Shape) -> None:
