@@ -133,6 +133,7 @@ def test_an_environment_that_cannot_be_rehearsed(on_sqlite: CommandLine, tmp_pat
     done = on_sqlite("-c", str(ini), "create", "a table")
     assert done.out.startswith("created ")
     assert "not rehearsed on sqlite: " in done.err
+    assert "not rehearsed on postgresql: " in done.err
     assert len(list((tmp_path / "other/script/versions").glob("*_a_table.py"))) == 1
 
 
