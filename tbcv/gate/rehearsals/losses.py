@@ -73,7 +73,7 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
         if is_unchanged(table, now):
             continue
         missing = len(table.rows) - len(now.rows)
-        if missing > 0 and not _moved_rows(table, missing, before, after):
+        if missing > 0 and not _moved_rows(table, now, before, after):
             found.append(RowsLost(table.name, None, missing, "deleted"))
         found += _column_losses(table, now, before, after)
     return tuple(found)
@@ -138,15 +138,24 @@ def _kept_elsewhere(table: TableRows, before: Contents, after: Contents) -> bool
     return all(_moved_values(table.present(column.name), before, after) for column in table.columns)
 
 
-def _moved_rows(table: TableRows, missing: int, before: Contents, after: Contents) -> bool:
-    """Tell whether as many rows as are missing came into another table that can hold them."""
+def _moved_rows(table: TableRows, now: TableRows, before: Contents, after: Contents) -> bool:
+    """Tell whether as many rows as are missing came into another table that can hold them, or holds their values."""
+    missing = len(table.rows) - len(now.rows)
+    gone = [table.present(one.name) - now.present(one.name) for one in table.columns if one.name in now.positions]
     for other in after.values():
         if other.name == table.name:
             continue
         grown = len(other.rows) - (len(before[other.name].rows) if other.name in before else 0)
-        if grown >= missing and table.positions.keys() <= other.positions.keys():
+        fits = table.positions.keys() <= other.positions.keys() or _took_in(other, gone)
+        if grown >= missing and fits:
             return True
     return False
+
+
+def _took_in(other: TableRows, gone: Collection[Counter[str]]) -> bool:
+    """Tell whether every value of rows that are gone stands in another table, whatever its columns are called."""
+    held = [other.present(one.name) for one in other.columns]
+    return any(gone) and all(any(values <= here for here in held) for values in gone)
 
 
 def _moved_values(values: Counter[str], before: Contents, after: Contents) -> bool:
@@ -260,7 +269,9 @@ def _is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
 
 def _thinned(moved: Collection[tuple[str, str]]) -> set[str]:
     """Return the values out of which characters were taken, unless it was the same beginning or end everywhere."""
-    thinned = [(old, new) for old, new in moved if len(new) < len(old) and _is_within(new, old)]
+    # A number with its point elsewhere is another number, and no less of one.
+    texts = [(old, new) for old, new in moved if form_of(old) != "number" or form_of(new) != "number"]
+    thinned = [(old, new) for old, new in texts if len(new) < len(old) and _is_within(new, old)]
     if 2 * len(thinned) < len(moved):
         return set()
     fronts = {old.removesuffix(new) if old.endswith(new) else None for old, new in thinned}
