@@ -229,7 +229,9 @@ def downgrade():
         effects=(Effect.NOT_RERUNNABLE,),
         title="The upgrade does not work a second time",
         observed="After an upgrade that failed, the next one fails for what the first has left. Or after a downgrade "
-        "the upgrade fails, or leads to another schema or number of rows.",
+        "the upgrade fails, or leads to another schema or number of rows. On SQLite the driver commits a change of the "
+        "schema at once, unless `env.py` begins the transaction itself, as tbcv's does: the copy that batch mode makes "
+        "stays behind.",
         why="Who goes back and forth, as every deployment that is retried does, is stuck halfway.",
         hint="let nothing of a revision remain that fails or is reverted: types, sequences and rows, invalid indexes",
         recipe="""\
