@@ -18,6 +18,7 @@ from tbcv.gate.change.base import Base, opened_base
 from tbcv.gate.change.files import RevisionFiles, in_order, read_files
 from tbcv.gate.change.history import check_history, check_lines, check_released
 from tbcv.gate.drift import Drift, ModelSource, check_drift
+from tbcv.gate.judgement.corroboration import corroborated
 from tbcv.gate.rehearsals.rehearsal import Rehearsal
 from tbcv.gate.releases.compatibility import Compatibility, combined_order
 from tbcv.gate.releases.mapped import MappedClasses, Models
@@ -194,6 +195,7 @@ class _Gate:
             self._notes += outcome.notes
         self._require_some(outcomes, {one.dialect for one in drifts if one.schema is None})
         self._forget_repeated_failures()
+        self._findings = list(corroborated(self._findings))
         return (
             tuple(one.result for one in rehearsed if one.result is not None),
             tuple(one.result for one in compared if one.result is not None),

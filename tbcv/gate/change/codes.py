@@ -115,6 +115,7 @@ CODES: tuple[Code, ...] = (
         Severity.WARNING,
         "the new schema refuses values that the old one took",
         "see that the release before writes no such values",
+        (Effect.BREAKS_PREVIOUS_RELEASE,),
     ),
     Code(
         "waiver-malformed",

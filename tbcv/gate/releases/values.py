@@ -71,7 +71,7 @@ def declared(column: Column, checks: Iterable[str]) -> list[str]:
 def extremes(column: Column) -> dict[str, str]:
     """Return the values at the limits of a column's type, by what they are."""
     if column.kind == "text":
-        return {"of a value at the limit": quoted("x" * (column.length or _LONG))}
+        return {"of a value at the limit": quoted("x" * (column.length or _LONG)), "of an empty text": "''"}
     if column.kind in _INTEGERS:
         most = str(_INTEGERS[column.kind])
     elif column.kind == "numeric" and column.precision:
