@@ -22,13 +22,8 @@ def corroborated(findings: Sequence[Finding]) -> Iterator[Finding]:
     """
     seen = [one for one in findings if one.code == "fails-on-existing-data" or one.code in _LOST]
     for one in findings:
-        about = (one.revision, one.dialect)
-        if one.code == CODE_IF and any(
-            (other.revision, other.dialect) == about and _tells(other, one) for other in seen
-        ):
-            yield replace(one, effects=(Effect.BREAKS_PREVIOUS_RELEASE,), depends_on="")
-        else:
-            yield one
+        told = one.code == CODE_IF and any(_tells(other, one) for other in seen)
+        yield replace(one, effects=(Effect.BREAKS_PREVIOUS_RELEASE,)) if told else one
 
 
 def _tells(seen: Finding, suspected: Finding) -> bool:
