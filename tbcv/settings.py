@@ -100,8 +100,7 @@ class Settings(BaseSettings):
     scratch_database_url: SecretStr | None = Field(
         default=None,
         description="A PostgreSQL server on which scratch databases may be created and dropped, reached directly and "
-        "not through a transaction pooler. Without it the "
-        "embedded server of the extra `tbcv[gate]` is used.",
+        "not through a transaction pooler. Without it the embedded server of the extra `tbcv[gate]` is used.",
     )
     cache_directory: Path = Field(
         default=Path("~/.cache/tbcv"),

@@ -27,8 +27,8 @@ with op.batch_alter_table("orders") as batch:
 
 def finding(code: str, relation: str, revision: str = "003", dialect: Dialect = "sqlite") -> Finding:
     """Return something found about a relation."""
-    evidence = Evidence(relation=relation)
-    return Finding(code, Severity.WARNING, "", "", revision, dialect=dialect, evidence=evidence)
+    evidence = Evidence(f"UPDATE {relation}", relation=relation)
+    return Finding(code, Severity.WARNING, f"about {relation}", "", revision, dialect=dialect, evidence=evidence)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ def finding(code: str, relation: str, revision: str = "003", dialect: Dialect = 
         finding("data-loss", "customers.name"),
         finding("data-loss", "orders.note", revision="004"),
         finding("fails-on-existing-data", "orders", dialect="postgresql"),
+        finding("fails-on-existing-data", "customers"),
         finding("table-rewrite", "orders"),
     ],
 )

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from tbcv.findings import Effect, Finding
 from tbcv.gate.releases.compatibility import CODE_IF
+from tbcv.gate.releases.rows import mentions
 
+_REFUSED = "fails-on-existing-data"
 _LOST = {"data-loss", "type-narrowing"}
 
 
@@ -20,7 +22,7 @@ def corroborated(findings: Sequence[Finding]) -> Iterator[Finding]:
     Args:
         findings: Those of the rehearsal and of the compatibility, of all revisions and engines.
     """
-    seen = [one for one in findings if one.code == "fails-on-existing-data" or one.code in _LOST]
+    seen = [one for one in findings if one.code == _REFUSED or one.code in _LOST]
     for one in findings:
         told = one.code == CODE_IF and any(_tells(other, one) for other in seen)
         yield replace(one, effects=(Effect.BREAKS_PREVIOUS_RELEASE,)) if told else one
@@ -28,11 +30,10 @@ def corroborated(findings: Sequence[Finding]) -> Iterator[Finding]:
 
 def _tells(seen: Finding, suspected: Finding) -> bool:
     """Tell whether something seen in a rehearsal is about the rows that a release is suspected to write."""
-    if (seen.revision, seen.dialect) != (suspected.revision, suspected.dialect):
+    if (seen.revision, seen.dialect) != (suspected.revision, suspected.dialect) or suspected.evidence is None:
         return False
-    if seen.code == "fails-on-existing-data":
-        return True
-    if seen.evidence is None or suspected.evidence is None:
-        return False
-    table = suspected.evidence.relation.split(".")[-1].strip('"')
-    return table in (one.strip('"') for one in seen.evidence.relation.split("."))
+    if seen.evidence is None:
+        # On which table an upgrade failed is not always known.
+        return seen.code == _REFUSED
+    table = suspected.evidence.relation.rpartition(".")[2].strip('"')
+    return mentions(f"{seen.message} {seen.evidence.statement}", table)
