@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,11 @@ from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 
 S = TypeVar("S")
+
+_BEGINS = re.compile(r"\s*(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE)
+_ENDS = re.compile(r"\s*(?:COMMIT|END|ABORT|ROLLBACK(?!\s+TO\b)(?!\s+\w+\s+TO\b))\b(?!\s+PREPARED\b)", re.IGNORECASE)
+# Drivers that look whether there is a transaction; to others the one that they began goes on for ever.
+_BEGIN_ANEW = {"pysqlite", "aiosqlite", "psycopg", "psycopg_async"}
 
 
 class Eye(Protocol[S]):
@@ -65,6 +71,7 @@ class Watcher(Generic[S]):
         self._pending: dict[int, _Pending] = {}
         self._transaction = 0
         self._opened_by_hand: set[int] = set()
+        self._ended_by_hand: set[int] = set()
 
     def before(self, connection: Connection, statement: str) -> None:
         """Note where a statement comes from, and look before the first one."""
@@ -73,7 +80,7 @@ class Watcher(Generic[S]):
             return
         raw = _raw(connection)
         key = id(raw)
-        alone = _is_autocommit(connection, raw) and key not in self._opened_by_hand
+        alone = key not in self._opened_by_hand and (key in self._ended_by_hand or _is_autocommit(connection, raw))
         if alone:
             self._transaction += 1
         if key not in self._states:
@@ -96,10 +103,11 @@ class Watcher(Generic[S]):
         self.statements.append(
             self._eye.describe(before, state, replace(self._statement(pending, elapsed), rows=max(rows, 0)))
         )
-        self._states[key] = self._eye.forget(state) if pending.alone else state
-        if pending.alone:
+        ends = _ENDS.match(statement) is not None
+        self._states[key] = self._eye.forget(state) if pending.alone or ends else state
+        if pending.alone or ends:
             self._transaction += 1
-            self._follow_by_hand(key, statement)
+        self._follow_by_hand(connection, key, statement)
 
     def failed(self, connection: Connection, error: BaseException) -> None:
         """Note a statement that was refused; what it did is undone."""
@@ -122,6 +130,8 @@ class Watcher(Generic[S]):
             return
         key = id(_raw(connection))
         self._transaction += 1
+        self._opened_by_hand.discard(key)
+        self._ended_by_hand.discard(key)
         if key in self._states:
             self._states[key] = self._eye.forget(self._states[key])
 
@@ -136,10 +146,13 @@ class Watcher(Generic[S]):
             round(elapsed, 2),
         )
 
-    def _follow_by_hand(self, key: int, statement: str) -> None:
+    def _follow_by_hand(self, connection: Connection, key: int, statement: str) -> None:
         """Know of a transaction that a revision begins and ends by statements of its own."""
-        first = statement.split(None, 1)[0].rstrip(";").upper() if statement.strip() else ""
-        if first in {"BEGIN", "START"}:
+        if _ENDS.match(statement):
+            self._opened_by_hand.discard(key)
+            if connection.dialect.driver not in _BEGIN_ANEW:
+                self._ended_by_hand.add(key)
+        elif _BEGINS.match(statement):
             self._opened_by_hand.add(key)
 
 

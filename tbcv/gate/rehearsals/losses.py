@@ -28,6 +28,8 @@ _REFERENCE = re.compile(
     r"constraint [^:]+: foreign key\s*\((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)",
     re.IGNORECASE,
 )
+_BETWEEN_WORDS = re.compile(r"[\s,;/]+")
+_PADDED = re.compile(r"0\d")
 _TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
 _BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
@@ -185,7 +187,7 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             continue
         if same is None or (column.is_key and table.lasting and same.identity != column.identity):
             # Where another column took the name of a key, what others knew the rows by is gone all the same.
-            if not _moved_values(values, before, after):
+            if not (_moved_values(values, before, after) or _is_taken_apart(column, table, now)):
                 yield RowsLost(table.name, column.name, values.total(), "dropped")
             continue
         moved = _moved_values(values, before, after)
@@ -197,6 +199,24 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             yield RowsLost(table.name, column.name, fewer, "narrowed")
         elif missing == 0 and not moved and (rows := _overwritten(table, now, column, same)):
             yield RowsLost(table.name, column.name, rows, "overwritten")
+
+
+def _is_taken_apart(column: Column, table: TableRows, now: TableRows) -> bool:
+    """Tell whether the words of every value stand in new columns of its row."""
+    keys = [one.name for one in table.columns if one.is_key]
+    fresh = [place for name, place in now.positions.items() if name not in table.positions]
+    if not keys or len(fresh) < 2 or not set(keys) <= now.positions.keys():
+        return False
+    place, later = table.positions[column.name], by_key(now, keys)
+    for key, row in by_key(table, keys).items():
+        parts = later.get(key)
+        if parts is not None and _words(row[place]) - _words(" ".join(parts[one] or "" for one in fresh)):
+            return False
+    return True
+
+
+def _words(value: str | None) -> Counter[str]:
+    return Counter(filter(None, _BETWEEN_WORDS.split(value or "")))
 
 
 def _counterpart(column: Column, table: TableRows, now: TableRows) -> Column | None:
@@ -236,7 +256,8 @@ def _is_same(old: str, new: str) -> bool:
         return True
     number = number_of(old)
     if number is not None:
-        return number == number_of(new)
+        # A code of digits is another one without the zeros in front.
+        return number == number_of(new) and not (_PADDED.match(old) and not _PADDED.match(new))
     times = [time_of(one) for one in (old, new) if form_of(one) == "time"]
     return len(times) == 2 and None not in times and _in_utc(times[0]) == _in_utc(times[1])
 
@@ -292,4 +313,4 @@ def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
     if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
         return True
     number, other = number_of(old), number_of(new)
-    return converted and number is not None and other is not None and number != other
+    return converted and number is not None and other is not None

@@ -109,7 +109,7 @@ def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]
         rule = 2 * len(found) > len(rows)
         factor, shift = (_factor(pairs), _shift(different)) if rule else (None, None)
         if factor is not None:
-            yield name, f"{factor:.4g} times what it was"
+            yield name, f"{float(factor):.4g} times what it was"
         elif shift is not None:
             yield name, f"{abs(shift)} {'later' if shift > timedelta() else 'earlier'} than it was"
         else:

@@ -7,7 +7,7 @@ tried on, so that before and after can be compared row by row.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Self
@@ -29,6 +29,7 @@ from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.retrial import failure_again
 from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults
+from tbcv.gate.seeding.enumerations import labels_written
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
 from tbcv.gate.staging.stage import Stage
@@ -74,7 +75,7 @@ async def rehearse(
     if not revisions:
         return Rehearsal(dialect, ())
     history = read_history(environment)
-    order = [one.id for one in history.ordered()]
+    order = history.ordered()
     steps: list[StepRehearsal] = []
     given = scratch.copy(start.address) if start else scratch.database(dialect)
     done = start.done if start else frozenset[str]()
@@ -84,7 +85,7 @@ async def rehearse(
             failed = {one.revision.id for one in steps if one.failure is not None and not one.failure.needs_rows}
             if below & failed:
                 return Rehearsal(dialect, tuple(steps), revisions[number:])
-            await rehearser.advance([one for one in order if one in below])
+            await rehearser.advance([one for one in order if one.id in below])
             steps.append(await rehearser.step(revision))
     return Rehearsal(dialect, tuple(steps))
 
@@ -102,6 +103,8 @@ class _Rehearser:
         self._done: set[str] = set(done)
         self._stack = AsyncExitStack()
         self._filled: dict[tuple[Manner, str], _Filled] = {}
+        self._labels: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._read: set[str] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,9 +112,11 @@ class _Rehearser:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def advance(self, below: list[str]) -> None:
+    async def advance(self, below: Sequence[Revision]) -> None:
         """Bring the line to the parents of a revision."""
-        missing = [one for one in below if one not in self._done]
+        self._labels.update(labels_written(one.path for one in below if one.id not in self._read))
+        self._read.update(one.id for one in below)
+        missing = [one.id for one in below if one.id not in self._done]
         if not missing:
             return
         await self._stack.aclose()
@@ -139,21 +144,27 @@ class _Rehearser:
         """Run a revision that failed on rows of other kinds, down to none."""
         revision = step.revision
         # What fails on some rows does to others what it would do to them once the rest are as it wants them.
-        tame = await self._tried(revision, await self._template(revision, Manner.TAME), tame=True)
+        tame = await self._of_manner(revision, Manner.TAME)
         if tame.failure is None:
             return _told_with(step, failure, tame)
         bare = await self._without_rows(step, failure)
         if bare.failure is None or not bare.failure.needs_rows:
             return bare
-        sparse = await self._tried(revision, await self._template(revision, Manner.SPARSE), tame=True)
-        return _told_with(step, failure, sparse) if sparse.failure is None else bare
+        for manner in (Manner.PLAIN, Manner.SPARSE):
+            other = await self._of_manner(revision, manner)
+            if other.failure is None:
+                return _told_with(step, failure, other)
+        return bare
+
+    async def _of_manner(self, revision: Revision, manner: Manner) -> StepRehearsal:
+        return await self._tried(revision, await self._template(revision, manner), tame=True)
 
     async def _with_childless(self, step: StepRehearsal) -> StepRehearsal:
         """Add what is lost of rows that nothing refers to, where others are kept by what refers to them."""
         deleting = step.failure is not None and step.failure.statement.lstrip()[:6].upper() == "DELETE"
         if not deleting or step.losses:
             return step
-        other = await self._tried(step.revision, await self._template(step.revision, Manner.CHILDLESS), tame=True)
+        other = await self._of_manner(step.revision, Manner.CHILDLESS)
         if other.failure is not None:
             return step
         restored = step.way_back is None or bool(step.way_back)
@@ -218,7 +229,7 @@ class _Rehearser:
     async def _fill(self, manner: Manner, named: Named) -> _Filled:
         rows = self._rows if manner is Manner.WILD else min(self._rows, _TAME_ROWS)
         template = await self._stack.enter_async_context(self._scratch.copy(self._line))
-        seeded = await seed(template, rows, manner=manner, named=named)
+        seeded = await seed(template, rows, manner=manner, named=named, labels=self._labels)
         async with looking(template) as look:
             return template, seeded, await look()
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import worked
 from tbcv.engine.url import DatabaseURL
+from tbcv.gate.seeding.enumerations import Labels
 from tbcv.gate.seeding.named import ANYWHERE, Named
 from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
 from tbcv.gate.seeding.values import (
@@ -32,6 +33,7 @@ from tbcv.gate.seeding.values import (
     is_repeated,
     is_telling,
     is_typed_by_people,
+    plain_value_of,
     tame_value_of,
     value_of,
 )
@@ -58,13 +60,19 @@ class Manner(Enum):
         TAME: Without what is most likely to be in the way of a stricter schema: nothing is empty, long, twice there
             or far from the rest.
         SPARSE: Empty wherever that is allowed.
+        PLAIN: Tame, and written as whoever reads more out of a text wants it: a code in digits, a name of two words.
         CHILDLESS: As in production, with no row that refers to another table.
     """
 
     WILD = auto()
     TAME = auto()
     SPARSE = auto()
+    PLAIN = auto()
     CHILDLESS = auto()
+
+
+# How values are made for rows without what is in the way of many a revision.
+_MAKERS = {Manner.TAME: tame_value_of, Manner.SPARSE: tame_value_of, Manner.PLAIN: plain_value_of}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,12 @@ class Seeded:
 
 
 async def seed(
-    address: DatabaseURL, rows: int = 2000, *, manner: Manner = Manner.WILD, named: Named = MappingProxyType({})
+    address: DatabaseURL,
+    rows: int = 2000,
+    *,
+    manner: Manner = Manner.WILD,
+    named: Named = MappingProxyType({}),
+    labels: Labels = MappingProxyType({}),
 ) -> Seeded:
     """Fill all tables of a scratch database.
 
@@ -93,12 +106,13 @@ async def seed(
         rows: How many rows each table is to have.
         manner: What they are like.
         named: Values of which some rows are to have one.
+        labels: Of columns that hold nothing else, though the engine does not know it.
     """
-    return await worked(address, lambda connection: _seed(connection, rows, manner, named))
+    return await worked(address, lambda connection: _seed(connection, rows, manner, named, labels))
 
 
-def _seed(connection: Connection, rows: int, manner: Manner, named: Named) -> Seeded:
-    tables = read_tables(connection)
+def _seed(connection: Connection, rows: int, manner: Manner, named: Named, labels: Labels) -> Seeded:
+    tables = [_labelled(one, labels) for one in read_tables(connection)]
     wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
     _without_triggers(connection)
     counts: dict[str, int] = {}
@@ -111,6 +125,17 @@ def _seed(connection: Connection, rows: int, manner: Manner, named: Named) -> Se
         if counts[table.name] == 0:
             unfilled[table.name] = why or "no row satisfies its constraints"
     return Seeded(counts, unfilled)
+
+
+def _labelled(table: SeedTable, labels: Labels) -> SeedTable:
+    """Give columns the labels of their enumerations."""
+    name = table.name.rpartition(".")[2].strip('"').lower()
+
+    def known(column: SeedColumn) -> tuple[str, ...]:
+        found = labels.get((name, column.name.lower())) or labels.get(("", column.name.lower())) or ()
+        return found if column.kind is Kind.TEXT else ()
+
+    return replace(table, columns=tuple(replace(one, known=known(one)) for one in table.columns))
 
 
 def _without_triggers(connection: Connection) -> None:
@@ -139,7 +164,8 @@ class _Writer:
     def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, manner: Manner, named: Named) -> None:
         self._connection = connection
         self._named = named
-        self._tame = manner in (Manner.TAME, Manner.SPARSE)
+        self._tame = manner in _MAKERS
+        self._make = _MAKERS.get(manner, value_of)
         self._sparse = manner is Manner.SPARSE
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
@@ -254,7 +280,7 @@ class _Writer:
         # Of another length for each column: else one would seem to be made out of the other.
         length = CYCLE + column.place
         different = range(min(length, numbers.stop)) if cycle else numbers
-        make = tame_value_of if self._tame and attempt == 0 else value_of
+        make = value_of if attempt else self._make
         values = [make(column, number, attempt, unique=unique) for number in different]
         if not cycle and not self._tame:
             values = [_alike(column, values, place, unique=unique) for place in range(len(values))]

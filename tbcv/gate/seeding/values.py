@@ -30,6 +30,7 @@ _UNIQUE_NAMES = {
     *("serial", "checksum", "digest", "fingerprint", "nickname"),
 }
 _TYPED_NAMES = {"email", "mail", "username", "login", "handle", "name", "nickname", "slug", "code", "domain"}
+_PEOPLE_NAMES = {"name", "author", "owner", "person", "contact", "customer", "guest", "assignee", "reviewer", "speaker"}
 _NUMERIC_NAMES = {
     *("amount", "price", "quantity", "qty", "count", "total", "age", "year", "size", "weight", "score", "rate", "cost"),
     *("balance", "rank", "position", "duration", "length", "width", "height", "percent", "cents", "zip", "port"),
@@ -235,6 +236,19 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
     return value_of(present, number, attempt, unique=unique)
 
 
+def plain_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
+    """Return a value that may be read as something else: a code as a number, a name as two, a time as a time."""
+    few = column.texts or column.known
+    if column.kind is not Kind.TEXT or _holds_uuids(column) or (few and not unique):
+        return tame_value_of(column, number, attempt, unique=unique)
+    limit = column.limits[0] if column.limits else _LONGEST
+    for words, maker in _PLAIN:
+        made = maker(column, number) if column.words & words else ""
+        if 0 < len(made) <= limit:
+            return made
+    return f"{number:06d}"[-limit:]
+
+
 def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
     limit = column.limits[0] if column.limits else _LONGEST
     default = re.match(r"'([^']+)'", column.default)
@@ -419,6 +433,10 @@ _NAMED: Final[tuple[tuple[AbstractSet[str], Callable[[SeedColumn, int], str]], .
     (_JSON_NAMES, lambda _, number: f'{{"a": {number}}}'),
     (_TIME_NAMES, lambda _, number: (_BEGIN + timedelta(minutes=number)).replace(tzinfo=None).isoformat(" ")),
     (_FLAG_NAMES, lambda _, number: "true" if number % 2 else "false"),
+)
+_PLAIN: Final = (
+    *(row for row in _NAMED if row[0] in ({"email", "mail"}, _JSON_NAMES, _TIME_NAMES)),
+    (_PEOPLE_NAMES, lambda _, number: f"Ada{number} Byron{number}"),
 )
 
 
