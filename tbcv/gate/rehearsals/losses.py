@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from tbcv.gate.rehearsals.contents import (
     Column,
     Contents,
     TableRows,
+    Value,
     agree,
     by_key,
     form_of,
@@ -79,6 +81,24 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
             found.append(RowsLost(table.name, None, missing, "deleted"))
         found += _column_losses(table, now, before, after)
     return tuple(found)
+
+
+def is_restored(loss: RowsLost, before: Contents, back: Contents) -> bool:
+    """Tell whether what an upgrade took away is there again after the downgrade, all of it and nothing else."""
+    table, now = before.get(loss.table), back.get(loss.table)
+    if table is None or now is None:
+        return False
+    if loss.column is None:
+        return agree(table, now)
+    keys = [one.name for one in table.columns if one.is_key]
+    if not keys or not {*keys, loss.column} <= now.positions.keys():
+        return False
+    here, there = table.positions[loss.column], now.positions[loss.column]
+    earlier, later = by_key(table, keys), by_key(now, keys)
+    pairs = [(row[here], later[key][there]) for key, row in earlier.items() if key in later]
+    return len(pairs) == len(earlier) and all(
+        old is None or (new is not None and _is_same(old, new)) for old, new in pairs
+    )
 
 
 def without_dangling(before: Contents, schema: Difference) -> Contents:
@@ -187,7 +207,7 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             continue
         if same is None or (column.is_key and table.lasting and same.identity != column.identity):
             # Where another column took the name of a key, what others knew the rows by is gone all the same.
-            if not (_moved_values(values, before, after) or _is_taken_apart(column, table, now)):
+            if not (_moved_values(values, before, after) or _is_rewritten(column, table, now)):
                 yield RowsLost(table.name, column.name, values.total(), "dropped")
             continue
         moved = _moved_values(values, before, after)
@@ -201,18 +221,53 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             yield RowsLost(table.name, column.name, rows, "overwritten")
 
 
-def _is_taken_apart(column: Column, table: TableRows, now: TableRows) -> bool:
-    """Tell whether the words of every value stand in new columns of its row."""
+def _is_rewritten(column: Column, table: TableRows, now: TableRows) -> bool:
+    """Tell whether a column that is gone stands in new ones of its table, in another form or in parts."""
     keys = [one.name for one in table.columns if one.is_key]
     fresh = [place for name, place in now.positions.items() if name not in table.positions]
-    if not keys or len(fresh) < 2 or not set(keys) <= now.positions.keys():
+    if not keys or not fresh or not set(keys) <= now.positions.keys():
         return False
     place, later = table.positions[column.name], by_key(now, keys)
-    for key, row in by_key(table, keys).items():
-        parts = later.get(key)
-        if parts is not None and _words(row[place]) - _words(" ".join(parts[one] or "" for one in fresh)):
-            return False
-    return True
+    kept = [(row[place], later[key]) for key, row in by_key(table, keys).items() if key in later]
+    columns = [[(old, row[number]) for old, row in kept] for number in fresh]
+    parts = [pairs for pairs in columns if all(_words(new) <= _words(old) for old, new in pairs)]
+    whole = [sum((_words(new) for _, new in row), Counter[str]()) for row in zip(*parts, strict=True)]
+    if parts and all(_words(old) == words for (old, _), words in zip(kept, whole, strict=True)):
+        return True
+    return any(_is_spelt(pairs) for pairs in columns)
+
+
+def _is_spelt(pairs: Sequence[tuple[Value, Value]]) -> bool:
+    """Tell whether values are others in a new form.
+
+    As numbers of another unit, texts with the same before or behind each, entries of documents, or words of which each
+    has its own.
+    """
+    present = [(old, new or "") for old, new in pairs if old is not None]
+    forms = set(present)
+    if not present or any(new == "" != old for old, new in present):
+        return False
+    if all(old in new for old, new in forms) and len({tuple(new.split(old, 1)) for old, new in forms if old}) == 1:
+        return True
+    if all(form_of(new) == "document" and old in _entries(new) for old, new in forms):
+        return True
+    numbers = [(number_of(old), number_of(new)) for old, new in forms]
+    ratios = {new / old for old, new in numbers if old and new is not None and old.is_finite()}
+    if len(ratios) == 1 and all(old is not None and new is not None for old, new in numbers):
+        return True
+    # Each of few values having one of its own is no coincidence, as it would be of many.
+    olds, news = ({pair[side] for pair in forms} for side in (0, 1))
+    return 1 < len(olds) == len(news) == len(forms) <= len(present) // 4
+
+
+def _entries(document: str) -> set[str]:
+    """Return the values of a document as texts."""
+    try:
+        read = json.loads(document)
+    except ValueError:
+        return set()
+    values = read.values() if isinstance(read, dict) else read
+    return {one if isinstance(one, str) else json.dumps(one) for one in values}
 
 
 def _words(value: str | None) -> Counter[str]:
@@ -313,4 +368,13 @@ def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
     if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
         return True
     number, other = number_of(old), number_of(new)
+    if form_of(old) == "time" and other is not None:
+        return _is_without_fraction(time_of(old), other)
     return converted and number is not None and other is not None
+
+
+def _is_without_fraction(time: datetime | None, seconds: Decimal) -> bool:
+    """Tell whether a time became the seconds since 1970 and lost what is less than one."""
+    if time is None or not time.microsecond or seconds != seconds.to_integral_value():
+        return False
+    return abs((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() - float(seconds)) < 1

@@ -16,7 +16,7 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.observers.watcher import Rows
 from tbcv.gate.rehearsals.contents import Contents, find_changes, find_replaced, find_unrestored, read_contents
-from tbcv.gate.rehearsals.losses import find_losses, without_dangling
+from tbcv.gate.rehearsals.losses import find_losses, is_restored, without_dangling
 from tbcv.gate.rehearsals.meaning import find_reinterpreted, find_silenced
 from tbcv.gate.rehearsals.rehearsed import Repetition, Return, StepRehearsal
 from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
@@ -85,15 +85,20 @@ def compared(step: StepRehearsal, before: Moment, after: Moment) -> StepRehearsa
     )
 
 
-def way_back(step: StepRehearsal, before: Moment, back: Moment) -> Return:
-    """Say how a database after a downgrade differs from what it was before the upgrade."""
+def returned(step: StepRehearsal, before: Moment, back: Moment) -> StepRehearsal:
+    """Return a step with how a database after the downgrade differs from what it was before the upgrade.
+
+    What the downgrade brought back the upgrade has not lost: it was somewhere, in whatever form.
+    """
     sound = without_dangling(before.contents, step.schema)
-    return Return(
+    back_there = Return(
         None,
         _left(before, back),
         find_unrestored(sound, back.contents),
         tuple(sorted(_withdrawn(before.upkeep.privileges, back.upkeep.privileges))),
     )
+    lost = tuple(one for one in step.losses if not is_restored(one, sound, back.contents))
+    return replace(step, way_back=back_there, losses=lost)
 
 
 def repetition(step: StepRehearsal, first: Moment, second: Moment) -> Repetition:

@@ -24,7 +24,7 @@ from tbcv.gate.observers.watcher import Rows, Watcher
 from tbcv.gate.rehearsals.collisions import with_rows_in_place
 from tbcv.gate.rehearsals.contents import find_changes, read_contents
 from tbcv.gate.rehearsals.interruption import is_in_parts, try_again
-from tbcv.gate.rehearsals.moments import Moment, compared, looking, repetition, way_back
+from tbcv.gate.rehearsals.moments import Moment, compared, looking, repetition, returned
 from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.retrial import failure_again
@@ -247,7 +247,7 @@ class _Rehearser:
             return replace(step, way_back=Return(failure))
         back = await look()
         statements, failure = await self._watched(trial, step.revision, Run.AGAIN, back.rows)
-        step = replace(step, statements=(*step.statements, *statements), way_back=way_back(step, before, back))
+        step = returned(replace(step, statements=(*step.statements, *statements)), before, back)
         if failure is not None:
             return replace(step, again=Repetition(failure))
         return replace(step, again=repetition(step, after, await look()))

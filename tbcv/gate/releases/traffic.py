@@ -224,13 +224,23 @@ def _inserts(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
         for what, literal, named in _variations(column, relation, values[column.name]):
             step = Step(relation.id, "INSERT", what, column.name, named)
             yield step, ground.insert(relation, {**values, column.name: literal})
-    again = ground.literals(relation, main)
+    yield from _doubles(ground, relation, main, spare)
+
+
+def _doubles(ground: Ground, relation: Relation, main: Row, spare: Row) -> Iterator[tuple[Step, Answer]]:
+    """Insert what is there already: a whole row, its values where they may repeat, or its texts in another case."""
+    again, values = ground.literals(relation, main), ground.literals(relation, spare) or {}
     if again is not None:
         yield Step(relation.id, "INSERT", "of a row that is there already"), ground.insert(relation, again)
     unique = {name for one in relation.uniques for name in one}
     twin = ground.literals(relation, {name: (spare if name in unique else main)[name] for name in spare})
     if twin is not None:
         yield Step(relation.id, "INSERT", "of values that another row has"), ground.insert(relation, twin)
+    for column in relation.writable:
+        literal = (again or {}).get(column.name, "NULL")
+        if column.kind == "text" and column.name in unique and literal != literal.swapcase():
+            step = Step(relation.id, "INSERT", "of what another row has in another case", column.name)
+            yield step, ground.insert(relation, {**values, column.name: literal.swapcase()})
 
 
 def _variations(column: Column, relation: Relation, present: str) -> Iterator[tuple[str, str, bool]]:

@@ -29,7 +29,10 @@ _UNIQUE_NAMES = {
     *("number", "reference", "ref", "isbn", "url", "path", "name", "phone", "identifier", "external", "id", "domain"),
     *("serial", "checksum", "digest", "fingerprint", "nickname"),
 }
-_TYPED_NAMES = {"email", "mail", "username", "login", "handle", "name", "nickname", "slug", "code", "domain"}
+_TYPED_NAMES = {
+    *("email", "mail", "username", "login", "handle", "name", "nickname", "slug", "code", "domain"),
+    *("sku", "tag", "label", "title", "city", "reference"),
+}
 _PEOPLE_NAMES = {"name", "author", "owner", "person", "contact", "customer", "guest", "assignee", "reviewer", "speaker"}
 _NUMERIC_NAMES = {
     *("amount", "price", "quantity", "qty", "count", "total", "age", "year", "size", "weight", "score", "rate", "cost"),
