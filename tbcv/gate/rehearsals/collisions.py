@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
-from tbcv.gate.rehearsals.contents import Contents, TableRows, Value
+from tbcv.gate.rehearsals.contents import Contents, TableRows
+from tbcv.gate.rehearsals.forms import Value
 from tbcv.gate.rehearsals.losses import RowsLost
 from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 from tbcv.gate.rehearsals.retrial import with_losses

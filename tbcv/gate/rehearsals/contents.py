@@ -8,23 +8,16 @@ by their names, else by what they hold.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from types import NoneType
 from typing import cast
 
 from sqlalchemy import Connection
 
-Value = str | None
-
-_DIGESTS = {32, 40, 56, 64, 96, 128}
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d|$)")
+from tbcv.gate.rehearsals.forms import Value, form_of
 
 _TABLES = """
     SELECT c.oid::int8, c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -145,31 +138,6 @@ def is_unchanged(table: TableRows, other: TableRows) -> bool:
 def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
     places = [table.positions[name] for name in sorted(table.positions.keys() & other.positions.keys())]
     return Counter(tuple(row[place] for place in places) for row in table.rows)
-
-
-def time_of(value: str) -> datetime | None:
-    """Return a value as a time; None where it is none."""
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return None
-
-
-def form_of(value: str) -> str:
-    """Say what a value looks like: ``number``, ``time``, ``document``, ``digest``; empty where it is any text."""
-    if number_of(value) is not None:
-        return "number"
-    if len(value) in _DIGESTS and _HEXADECIMAL.fullmatch(value):
-        return "digest"
-    return "time" if _MOMENT.match(value) else "document" if value[:1] in ("{", "[") else ""
-
-
-def number_of(text: str) -> Decimal | None:
-    """Return a value as a number; None where it is none."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return None
 
 
 def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:

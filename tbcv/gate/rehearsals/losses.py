@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import NamedTuple
 
-from tbcv.gate.rehearsals.contents import (
-    Column,
-    Contents,
-    TableRows,
-    Value,
-    agree,
-    by_key,
-    form_of,
-    is_alike,
-    is_unchanged,
-    number_of,
-    time_of,
-)
+from tbcv.gate.rehearsals.contents import Column, Contents, TableRows, agree, by_key, is_alike, is_unchanged
+from tbcv.gate.rehearsals.forms import is_mangled, is_rewritten, is_same, is_spread, thinned, words_of
 from tbcv.migrate.snapshot import Difference
 
 _REFERENCE = re.compile(
     r"constraint [^:]+: foreign key\s*\((?P<column>[^,)]+)\) references (?P<table>[^(]+)\((?P<key>[^,)]+)\)",
     re.IGNORECASE,
 )
-_BETWEEN_WORDS = re.compile(r"[\s,;/]+")
-_PADDED = re.compile(r"0\d")
 _TIMES = re.compile(r"timestamp|date", re.IGNORECASE)
-_BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +80,7 @@ def is_restored(loss: RowsLost, before: Contents, back: Contents) -> bool:
     earlier, later = by_key(table, keys), by_key(now, keys)
     pairs = [(row[here], later[key][there]) for key, row in earlier.items() if key in later]
     return len(pairs) == len(earlier) and all(
-        old is None or (new is not None and _is_same(old, new)) for old, new in pairs
+        old is None or (new is not None and is_same(old, new)) for old, new in pairs
     )
 
 
@@ -207,7 +190,7 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             continue
         if same is None or (column.is_key and table.lasting and same.identity != column.identity):
             # Where another column took the name of a key, what others knew the rows by is gone all the same.
-            if not (_moved_values(values, before, after) or _is_rewritten(column, table, now)):
+            if not (_moved_values(values, before, after) or _stands_rewritten(column, table, now)):
                 yield RowsLost(table.name, column.name, values.total(), "dropped")
             continue
         moved = _moved_values(values, before, after)
@@ -221,7 +204,7 @@ def _column_losses(table: TableRows, now: TableRows, before: Contents, after: Co
             yield RowsLost(table.name, column.name, rows, "overwritten")
 
 
-def _is_rewritten(column: Column, table: TableRows, now: TableRows) -> bool:
+def _stands_rewritten(column: Column, table: TableRows, now: TableRows) -> bool:
     """Tell whether a column that is gone stands in new ones of its table, in another form or in parts."""
     keys = [one.name for one in table.columns if one.is_key]
     fresh = [place for name, place in now.positions.items() if name not in table.positions]
@@ -230,48 +213,11 @@ def _is_rewritten(column: Column, table: TableRows, now: TableRows) -> bool:
     place, later = table.positions[column.name], by_key(now, keys)
     kept = [(row[place], later[key]) for key, row in by_key(table, keys).items() if key in later]
     columns = [[(old, row[number]) for old, row in kept] for number in fresh]
-    parts = [pairs for pairs in columns if all(_words(new) <= _words(old) for old, new in pairs)]
-    whole = [sum((_words(new) for _, new in row), Counter[str]()) for row in zip(*parts, strict=True)]
-    if parts and all(_words(old) == words for (old, _), words in zip(kept, whole, strict=True)):
+    parts = [pairs for pairs in columns if all(words_of(new) <= words_of(old) for old, new in pairs)]
+    whole = [sum((words_of(new) for _, new in row), Counter[str]()) for row in zip(*parts, strict=True)]
+    if parts and all(words_of(old) == words for (old, _), words in zip(kept, whole, strict=True)):
         return True
-    return any(_is_spelt(pairs) for pairs in columns)
-
-
-def _is_spelt(pairs: Sequence[tuple[Value, Value]]) -> bool:
-    """Tell whether values are others in a new form.
-
-    As numbers of another unit, texts with the same before or behind each, entries of documents, or words of which each
-    has its own.
-    """
-    present = [(old, new or "") for old, new in pairs if old is not None]
-    forms = set(present)
-    if not present or any(new == "" != old for old, new in present):
-        return False
-    if all(old in new for old, new in forms) and len({tuple(new.split(old, 1)) for old, new in forms if old}) == 1:
-        return True
-    if all(form_of(new) == "document" and old in _entries(new) for old, new in forms):
-        return True
-    numbers = [(number_of(old), number_of(new)) for old, new in forms]
-    ratios = {new / old for old, new in numbers if old and new is not None and old.is_finite()}
-    if len(ratios) == 1 and all(old is not None and new is not None for old, new in numbers):
-        return True
-    # Each of few values having one of its own is no coincidence, as it would be of many.
-    olds, news = ({pair[side] for pair in forms} for side in (0, 1))
-    return 1 < len(olds) == len(news) == len(forms) <= len(present) // 4
-
-
-def _entries(document: str) -> set[str]:
-    """Return the values of a document as texts."""
-    try:
-        read = json.loads(document)
-    except ValueError:
-        return set()
-    values = read.values() if isinstance(read, dict) else read
-    return {one if isinstance(one, str) else json.dumps(one) for one in values}
-
-
-def _words(value: str | None) -> Counter[str]:
-    return Counter(filter(None, _BETWEEN_WORDS.split(value or "")))
+    return any(is_rewritten(pairs) for pairs in columns)
 
 
 def _counterpart(column: Column, table: TableRows, now: TableRows) -> Column | None:
@@ -291,14 +237,14 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     earlier, later = by_key(table, keys), by_key(now, keys)
     here, there = table.positions[column.name], now.positions[same.name]
     pairs = {(row[here], later[key][there]) for key, row in earlier.items() if key in later}
-    moved = {(old, new) for old, new in pairs if old is not None and new is not None and not _is_same(old, new)}
+    moved = {(old, new) for old, new in pairs if old is not None and new is not None and not is_same(old, new)}
     # Of a document only what is in no other column is gone.
     elsewhere = {value for name in now.positions if name != same.name for value in now.present(name)}
-    moved = {(old, new) for old, new in moved if not _is_spread(old, new, elsewhere)}
+    moved = {(old, new) for old, new in moved if not is_spread(old, new, elsewhere)}
     if not moved or _is_stamp(same, moved):
         return 0
-    mangled = {old for old, new in moved if _is_mangled(old, new, converted=column.type != same.type)}
-    mangled |= _thinned(moved)
+    mangled = {old for old, new in moved if is_mangled(old, new, converted=column.type != same.type)}
+    mangled |= thinned(moved)
     sources, targets = Counter(old for old, _ in moved), Counter(new for _, new in pairs)
     # Where each value became one that nothing else became or was, whoever knows the rule can go back.
     confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
@@ -306,75 +252,6 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     return sum(1 for row in earlier.values() if row[here] in lost)
 
 
-def _is_same(old: str, new: str) -> bool:
-    if old == new or (old in _BOOLEANS and _BOOLEANS[old] is _BOOLEANS.get(new)):
-        return True
-    number = number_of(old)
-    if number is not None:
-        # A code of digits is another one without the zeros in front.
-        return number == number_of(new) and not (_PADDED.match(old) and not _PADDED.match(new))
-    times = [time_of(one) for one in (old, new) if form_of(one) == "time"]
-    return len(times) == 2 and None not in times and _in_utc(times[0]) == _in_utc(times[1])
-
-
-def _in_utc(time: datetime | None) -> datetime | None:
-    """Return a time without its zone; one that has none is taken as it is."""
-    return time.astimezone(UTC).replace(tzinfo=None) if time is not None and time.tzinfo else time
-
-
 def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:
     """Tell whether rows were merely marked as changed, as a trigger or a habit does."""
     return bool(_TIMES.match(column.type)) and len({new for _, new in moved}) == 1
-
-
-def _is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
-    """Tell whether a document only gave up what now stands in other columns."""
-    if form_of(old) != "document" or form_of(new) != "document":
-        return False
-    try:
-        before, after = json.loads(old), json.loads(new)
-    except ValueError:
-        return False
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return False
-    if any(key not in before or json.dumps(before[key]) != json.dumps(value) for key, value in after.items()):
-        return False
-    gone = [before[key] for key in before.keys() - after.keys()]
-    return all(str(one) in elsewhere for one in gone)
-
-
-def _thinned(moved: Collection[tuple[str, str]]) -> set[str]:
-    """Return the values out of which characters were taken, unless it was the same beginning or end everywhere."""
-    # A number with its point elsewhere is another number, and no less of one.
-    texts = [(old, new) for old, new in moved if form_of(old) != "number" or form_of(new) != "number"]
-    thinned = [(old, new) for old, new in texts if len(new) < len(old) and _is_within(new, old)]
-    if 2 * len(thinned) < len(moved):
-        return set()
-    fronts = {old.removesuffix(new) if old.endswith(new) else None for old, new in thinned}
-    backs = {old.removeprefix(new) if old.startswith(new) else None for old, new in thinned}
-    return set() if any(len(one) == 1 and None not in one for one in (fronts, backs)) else {old for old, _ in thinned}
-
-
-def _is_within(part: str, whole: str) -> bool:
-    """Tell whether a text is what is left of another one without some characters."""
-    characters = iter(whole)
-    return bool(part) and all(one in characters for one in part)
-
-
-def _is_mangled(old: str, new: str, *, converted: bool) -> bool:
-    """Tell whether a value that has changed was cut off, rounded, folded to one case, or is a mere digest now."""
-    if form_of(new) == "digest" != form_of(old) and old.replace("-", "").casefold() != new.casefold():
-        return True
-    if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
-        return True
-    number, other = number_of(old), number_of(new)
-    if form_of(old) == "time" and other is not None:
-        return _is_without_fraction(time_of(old), other)
-    return converted and number is not None and other is not None
-
-
-def _is_without_fraction(time: datetime | None, seconds: Decimal) -> bool:
-    """Tell whether a time became the seconds since 1970 and lost what is less than one."""
-    if time is None or not time.microsecond or seconds != seconds.to_integral_value():
-        return False
-    return abs((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() - float(seconds)) < 1

@@ -8,16 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 
-from tbcv.gate.rehearsals.contents import (
-    Contents,
-    TableRows,
-    Value,
-    by_key,
-    form_of,
-    is_unchanged,
-    number_of,
-    time_of,
-)
+from tbcv.gate.rehearsals.contents import Contents, TableRows, by_key, is_unchanged
+from tbcv.gate.rehearsals.forms import Value, form_of, number_of, time_of
 from tbcv.gate.rehearsals.rehearsed import Silenced
 from tbcv.migrate.snapshot import Difference, Snapshot
 
