@@ -25,7 +25,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Enum, ForeignKey, Numeric, String
+from sqlalchemy import JSON, CheckConstraint, Enum, Float, ForeignKey, Numeric, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 
 print("imported")
@@ -62,6 +62,7 @@ class Thing(Base):
     size: Mapped[Size] = mapped_column(Enum(Size, name="size"))
     price: Mapped[float] = mapped_column(Numeric(6, 2))
     grade: Mapped[str] = mapped_column(String(1))
+    weight: Mapped[float] = mapped_column(Float)
     note: Mapped[str | None] = mapped_column(String(20))
     document: Mapped[Any | None] = mapped_column(JSON)
     made_at: Mapped[datetime | None]
@@ -84,6 +85,7 @@ op.create_table("firms", sa.Column("id", sa.Integer(), sa.ForeignKey("owners.id"
 op.create_table("things", sa.Column("code", sa.String(8), primary_key=True),
     sa.Column("size", sa.Enum("SMALL", "LARGE", name="size", create_constraint=True), nullable=False),
     sa.Column("price", sa.Numeric(6, 2), nullable=False), sa.Column("grade", sa.String(1), nullable=False),
+    sa.Column("weight", sa.Float(), nullable=False),
     sa.Column("note", sa.String(20)), sa.Column("document", sa.JSON()), sa.Column("made_at", sa.DateTime()),
     sa.Column("owner_id", sa.Integer(), sa.ForeignKey("owners.id"), nullable=False),
     sa.Column("whole_code", sa.String(8), sa.ForeignKey("things.code")),
@@ -151,6 +153,17 @@ async def test_models_that_need_each_other_s_revision(
     assert any("note" in one for one in verdict.reasons)
     assert any("remark" in one for one in verdict.reasons)
     assert "No order" in found.deploy_order
+
+
+@dialects
+async def test_models_that_no_schema_but_the_old_one_fits(
+    tmp_path: Path, postgres_admin_url: str, dialect: Dialect
+) -> None:
+    """Models from which nobody has taken a dropped column yet fail after the revision, and not before it."""
+    models = Models("app.models:Base", release(tmp_path / "old", MODELS), release(tmp_path / "new", MODELS))
+    found = await check(environment(tmp_path, FIRST, DROPPED), postgres_admin_url, dialect, models, last=1)
+    (verdict,) = found.verdicts
+    assert verdict.verdict is NEW_FIRST, verdict.reasons
 
 
 async def test_rows_that_the_old_models_cannot_read(tmp_path: Path, postgres_admin_url: str) -> None:

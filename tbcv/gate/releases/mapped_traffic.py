@@ -71,24 +71,21 @@ class Exercise:
 
     def _insert(self, mapper: Mapper[Any], serial: int) -> None:
         name = _name(mapper)
-        if self._given is not None:
-            if name in self._given:
-                self._add(mapper, serial, self._given[name])
+        if self._given is not None and name in self._given:
+            self._add(mapper, serial, self._given[name])
             return
         choice: Choice = {}
         for _ in range(_MOST_ATTEMPTS):
             before = len(self.steps)
             if self._add(mapper, serial, choice):
-                break
+                self.rows[name] = choice
+                return
             error = self.steps[-1]["error"]
             del self.steps[before:]
             if not self._advance(mapper, choice, error):
-                choice = {}
-                self._add(mapper, serial, choice)
                 break
-        else:
-            self._add(mapper, serial, choice)
-        self.rows[name] = choice
+        # What fits nowhere here may well fit elsewhere, with values of its own: none are handed on.
+        self._add(mapper, serial, {})
 
     def _add(self, mapper: Mapper[Any], serial: int, choice: Choice) -> bool:
         values = self._values(mapper, serial, choice)
@@ -307,10 +304,10 @@ def _moments(kind: Any, serial: int) -> list[Any]:  # noqa: ANN401
     return both if kind.timezone else both[::-1]
 
 
-_VALUES: tuple[tuple[type[Any], Callable[[Any, int], list[Any]]], ...] = (
+_VALUES: tuple[tuple[type[Any] | tuple[type[Any], ...], Callable[[Any, int], list[Any]]], ...] = (
     (sqltypes.Boolean, lambda _kind, _serial: [True, False]),
     (sqltypes.Integer, lambda _kind, serial: [900 + serial, serial, 1, 0]),
-    (sqltypes.Numeric, _numeric),
+    ((sqltypes.Numeric, sqltypes.Float), _numeric),
     (sqltypes.Uuid, lambda kind, serial: [UUID(int=serial) if kind.as_uuid else str(UUID(int=serial))]),
     (sqltypes.JSON, lambda _kind, serial: [{"a": serial}, [], "a"]),
     (sqltypes.LargeBinary, lambda _kind, serial: [bytes([serial])]),
