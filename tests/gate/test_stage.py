@@ -242,3 +242,43 @@ async def test_missing_import(tmp_path: Path) -> None:
     """What env.py lacks is told as it is the first time, and not tried with another driver."""
     with pytest.raises(ConfigurationError, match=r"No module named 'no_such_application'"):
         await rehearsed(tmp_path, "sqlite", "import no_such_application\n" + SYNCHRONOUS)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_version_table_of_another_name(dialect: Dialect, tmp_path: Path) -> None:
+    """What an env.py calls the version table makes no difference: it is filled with no rows, and restored with none."""
+    env = corpus.ENVIRONMENT.replace("connection=connection,", 'connection=connection, version_table="their_version",')
+    assert env != corpus.ENVIRONMENT
+    found = judge(await rehearsed(tmp_path, dialect, env))
+    assert {one.code for one in found} == {"data-loss", "irreversible", *SEEN_ON[dialect]}
+
+
+HALF_READ = """
+import json
+connection = op.get_bind()
+for row in connection.execute(sa.text("SELECT id, note FROM orders WHERE note IS NOT NULL")):
+    json.loads(row[1])
+"""
+
+
+@pytest.mark.anyio
+async def test_a_result_that_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """What a revision that raises was about to read keeps the file locked for nobody: the next attempt fails alike."""
+    texts = {"start": corpus.BASE, "new": corpus.revision("new", HALF_READ)}
+    environment = corpus.environment(tmp_path / "migrations", texts, SYNCHRONOUS)
+    async with ScratchDatabases(Settings.from_env()) as scratch:
+        revisions = (read_history(environment).revisions["new"],)
+        found = judge(await rehearse(environment, scratch, "sqlite", revisions, rows=60))
+    assert [one.code for one in found] == ["fails-on-existing-data"]
+    assert "JSONDecodeError: Expecting value" in found[0].message
+
+
+@pytest.mark.anyio
+async def test_advice_where_the_chain_does_not_run(tmp_path: Path) -> None:
+    """The error of a chain that cannot be run says what is missing."""
+    create = "def upgrade():\n    op.execute('CREATE EXTENSION hstore')"
+    with pytest.raises(UpgradeFailedError) as raised:
+        await rehearsed(tmp_path, "postgresql", corpus.ENVIRONMENT, corpus.BASE.replace("def upgrade():", create, 1))
+    assert "start.py fails on postgresql" in raised.value.message
+    assert "TBCV_SCRATCH_DATABASE_URL" in raised.value.hint

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection
@@ -75,10 +76,16 @@ def _ordered(tables: Sequence[SeedTable]) -> tuple[SeedTable, ...]:
         try:
             return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
         except CycleError as error:
-            first, second = error.args[1][:2]
-            # The cycle lists each table after one that refers to it or the other way round.
-            graph[second].discard(first)
-            graph[first].discard(second)
+            # Each table of the cycle stands behind one that it refers to: whoever need not refer is filled first.
+            circle = list(pairwise(error.args[1]))
+            target, table = next((one for one in circle if _may_wait(by_name[one[1]], one[0])), circle[0])
+            graph[table].discard(target)
+
+
+def _may_wait(table: SeedTable, target: str) -> bool:
+    """Tell whether rows of a table need not refer to another one."""
+    references = [one for one in table.references if one.table == target]
+    return all(any((column := table.column(name)) and column.nullable for name in one.columns) for one in references)
 
 
 def _with_guesses(tables: list[SeedTable]) -> Iterator[SeedTable]:

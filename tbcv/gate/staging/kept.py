@@ -28,6 +28,7 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.errors import BackupError
 from tbcv.migrate.backup.tools import environment as client_environment
 from tbcv.migrate.backup.tools import find_tools
+from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.checksum import checksum
 from tbcv.migrate.history import Revision
 from tbcv.migrate.location import AlembicEnvironment
@@ -102,7 +103,7 @@ class KeptDatabases:
         if dialect == "postgresql" and any(_ROLES.search(one) for one in sources):
             return None
         engine = self._engines[dialect] = self._engines.get(dialect) or await _engine(address)
-        words = [__version__, engine, self._others(), *map(checksum, sources)]
+        words = [__version__, VERSION_TABLE, engine, self._others(), *map(checksum, sources)]
         key = hashlib.sha256("\0".join(words).encode()).hexdigest()[:40]
         return self._directory / f"{key}.{dialect}"
 

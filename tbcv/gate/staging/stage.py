@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging.config
+import re
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -36,6 +38,7 @@ from tbcv.engine.failures import reason
 from tbcv.engine.scripts import execute_script
 from tbcv.engine.url import DatabaseURL
 from tbcv.errors import ConfigurationError, TbcvError
+from tbcv.migrate.bookkeeping import VERSION_TABLE
 from tbcv.migrate.executor import alembic_alone, configuration, told_by_file
 from tbcv.migrate.location import AlembicEnvironment, written_url
 
@@ -51,6 +54,7 @@ _SYNCHRONOUS = {
 # What an env.py raises that was given a driver of the wrong kind, or one that is not installed.
 _WRONG_DRIVER = (MissingGreenlet, NoSuchModuleError)
 _DRIVERS = {"psycopg", "psycopg2", "pg8000", "asyncpg", "aiosqlite"}
+_LEADS = re.compile(r"^\s*(?:from|import)\s+tbcv\.migrate\b", re.MULTILINE)
 # Noted of a connection in its pool: that it is led.
 _LED = "tbcv-led"
 
@@ -84,6 +88,11 @@ class Stage:
         self._script: ScriptDirectory | None = None
         self._way: tuple[str, bool] | None = None
 
+    @property
+    def is_led(self) -> bool:
+        """Whether ``env.py`` lets tbcv migrate, which follows up what an attempt that was cut short has left."""
+        return _LEADS.search((self._environment.directory / "env.py").read_text(encoding="utf-8")) is not None
+
     async def upgrade(self, address: DatabaseURL, revisions: Sequence[str], audience: Audience | None = None) -> None:
         """Run the upgrades of revisions, in the order given.
 
@@ -106,7 +115,12 @@ class Stage:
     ) -> None:
         if revisions:
             async with alembic_alone():
-                await anyio.to_thread.run_sync(self._perform, address, tuple(revisions), upwards, audience)
+                try:
+                    await anyio.to_thread.run_sync(self._perform, address, tuple(revisions), upwards, audience)
+                except Exception as error:
+                    # A result that a revision did not read to its end keeps SQLite locked for as long as it is known.
+                    traceback.clear_frames(error.__traceback__)
+                    raise
 
     def _perform(
         self, address: DatabaseURL, revisions: tuple[str, ...], upwards: bool, audience: Audience | None
@@ -150,7 +164,7 @@ class Stage:
                 return [make(script.revision_map, one) for one in found]
 
             stack.enter_context(
-                EnvironmentContext(config, script, fn=steps, as_sql=False, destination_rev=revisions[-1])
+                _apart(EnvironmentContext(config, script, fn=steps, as_sql=False, destination_rev=revisions[-1]))
             )
 
             def run() -> None:
@@ -163,6 +177,18 @@ class Stage:
                 asyncio.run(greenlet_spawn(run))
             else:
                 run()
+
+
+def _apart(context: EnvironmentContext) -> EnvironmentContext:
+    """Let a context record revisions where nobody looks for a schema, whatever ``env.py`` calls that table."""
+    configure = context.configure
+
+    def configure_here(*arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as Alembic takes them
+        configure(*arguments, **{**options, "version_table": VERSION_TABLE, "version_table_schema": None})
+
+    # Not by a class of its own: the functions of alembic.context are bound to instances of just that one.
+    context.configure = configure_here  # type: ignore[method-assign]
+    return context
 
 
 class _Led:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,20 @@ class Place:
 
     address: DatabaseURL
     done: frozenset[str]
+
+
+_LOOK = "run the revisions on an empty database of that engine to see it"
+_ADVICE = (
+    (
+        re.compile(r"extension .* is not available|extension control file"),
+        "let TBCV_SCRATCH_DATABASE_URL name a server that has the extension",
+    ),
+    (re.compile(r"^No module named"), "install what the revision imports"),
+    (
+        re.compile(r"^no such table|relation .* does not exist"),
+        "where create_all() made the first tables, the chain needs a first revision that makes them",
+    ),
+)
 
 
 class Templates:
@@ -133,5 +148,5 @@ async def advance(stage: Stage, address: DatabaseURL, missing: Sequence[Revision
             applied=(),
             failed=failed.id,
             remaining=[one.id for one in missing[missing.index(failed) + 1 :]],
-            hint="run the revisions on an empty database of that engine to see it",
+            hint=next((words for pattern, words in _ADVICE if pattern.search(reason(error))), _LOOK),
         ) from error
