@@ -156,7 +156,7 @@ def hazards(values: Sequence[Hazard]) -> str:
 
 
 def _hazard(value: Hazard) -> str:
-    always = ", also where its effect was seen: there is no other way" if value.unavoidable else ""
+    always = ", also where its effect was seen" if value.tolerable else ""
     words = [
         f"## {value.code}",
         f"**{value.title}** ({value.severity}{always}).",

@@ -91,6 +91,7 @@ def upgrade():
         sa.Column("code", sa.String(10), primary_key=True),
         sa.Column("sum_id", sa.Integer()),
         sa.Column("amount", sa.Integer()),
+        sa.Column("fee", sa.Integer()),
     )
     if op.get_bind().dialect.name == "postgresql":
         op.execute("CREATE FUNCTION add() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -99,6 +100,8 @@ def upgrade():
         op.execute("CREATE VIEW paid AS SELECT id, amount FROM orders WHERE is_paid")
         op.execute("GRANT SELECT ON paid TO PUBLIC")
         op.execute("CREATE TYPE mood AS ENUM ('good', 'bad')")
+        op.execute("CREATE DOMAIN remark AS text")
+        op.execute("CREATE TABLE guests (id integer PRIMARY KEY, said remark)")
         op.execute("CREATE TABLE parts (id integer NOT NULL, day date NOT NULL, body text) PARTITION BY RANGE (day)")
         op.execute("CREATE TABLE parts_old PARTITION OF parts FOR VALUES FROM ('2020-01-01') TO ('2030-01-01')")
         op.execute("CREATE TABLE parts_new (id integer NOT NULL, day date NOT NULL, body text,"
@@ -109,6 +112,10 @@ def upgrade():
     else:
         op.execute("CREATE TRIGGER moves_added AFTER INSERT ON moves BEGIN"
                    " UPDATE sums SET total = total + NEW.amount WHERE id = NEW.sum_id; END")
+        op.execute("CREATE TABLE drawers (id integer PRIMARY KEY, label varchar(20))")
+        op.execute("CREATE TABLE emptied (drawer_id integer)")
+        op.execute("CREATE TRIGGER drawers_emptied AFTER DELETE ON drawers BEGIN"
+                   " INSERT INTO emptied VALUES (OLD.id); END")
 
 
 def downgrade():

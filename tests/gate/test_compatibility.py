@@ -206,6 +206,36 @@ CASES: dict[str, Case] = {
         ADDITIVE,
         only=("postgresql",),
     ),
+    "unique_regardless_of_case": Case(
+        'op.execute("CREATE UNIQUE INDEX @_some ON @ (lower(code))")', NEW_FIRST, certain=False
+    ),
+    "unique_of_some_rows": Case(
+        'op.drop_index("@_code", "@")\nop.execute("CREATE UNIQUE INDEX @_code ON @ (code) WHERE other_id IS NULL")',
+        NEW_FIRST,
+        before='op.create_index("@_code", "@", ["code"], unique=True)',
+    ),
+    "unique_no_more": Case(
+        'op.drop_index("@_code", "@")', ADDITIVE, before='op.create_index("@_code", "@", ["code"], unique=True)'
+    ),
+    "unique_no_more_but_relied_on": Case(
+        'op.drop_index("@_sums_code", "@_sums")',
+        NEW_FIRST,
+        before='op.execute("CREATE TABLE @_sums (code varchar(20), total integer)")\n'
+        'op.create_index("@_sums_code", "@_sums", ["code"], unique=True)\n'
+        'add = "INSERT INTO @_sums VALUES (NEW.code, 1) ON CONFLICT (code) DO UPDATE SET total = @_sums.total + 1;"\n'
+        'if op.get_bind().dialect.name == "sqlite":\n'
+        '    op.execute(f"CREATE TRIGGER @_adds AFTER INSERT ON @ BEGIN {add} END")\n'
+        "else:\n"
+        '    op.execute(f"CREATE FUNCTION @_adds() RETURNS trigger LANGUAGE plpgsql AS "\n'
+        '        f"$$ BEGIN {add} RETURN NEW; END $$")\n'
+        '    op.execute("CREATE TRIGGER @_adds AFTER INSERT ON @ FOR EACH ROW EXECUTE FUNCTION @_adds()")',
+    ),
+    "other_type_beside_unique": Case(
+        'op.execute("ALTER TABLE @ ALTER price TYPE json USING to_json(price)")',
+        BREAKING,
+        before='op.create_index("@_owned", "@", ["code", "amount"], unique=True)',
+        only=("postgresql",),
+    ),
     "identity": Case("op.execute(\"UPDATE @ SET note = 'x'\")", ADDITIVE),
     "conflicts_no_longer_replaced": Case(
         'op.execute("DROP TABLE @_pages")\n'

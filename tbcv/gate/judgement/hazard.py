@@ -14,7 +14,7 @@ class Hazard:
     Attributes:
         code: Stable; also what a waiver names.
         severity: What it weighs where no effect was seen; a finding with an effect is an error,
-            unless it is unavoidable.
+            unless it is tolerable.
         effects: What it may do to those who use the database.
         title: A few words.
         observed: What the rehearsal sees.
@@ -23,7 +23,8 @@ class Hazard:
         recipe: The safe way in Alembic's own Python: the functions of a revision, written for the
             tables ``customers`` and ``orders`` of `docs/hazards.md`.
         dialects: The engines on which it can be observed.
-        unavoidable: Whether there is no other way to what is wanted, so that its effect makes it no error.
+        tolerable: Whether its effect makes it no error: there is no other way to what is wanted, or a word from
+            somebody mends it.
     """
 
     code: str
@@ -35,4 +36,4 @@ class Hazard:
     hint: str
     recipe: str
     dialects: tuple[str, ...] = ("sqlite", "postgresql")
-    unavoidable: bool = False
+    tolerable: bool = False

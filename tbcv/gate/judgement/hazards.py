@@ -53,8 +53,8 @@ def _finding(sighting: Sighting, step: StepRehearsal, dialect: str) -> Finding:
     hazard = _BY_CODE[sighting.code]
     return Finding(
         code=sighting.code,
-        # What has an effect that was seen is no mere remark, unless nobody can do without.
-        severity=Severity.ERROR if sighting.effects and not hazard.unavoidable else hazard.severity,
+        # What has an effect that was seen is no mere remark, unless one can live with it.
+        severity=Severity.ERROR if sighting.effects and not hazard.tolerable else hazard.severity,
         message=sighting.message,
         hint=hazard.hint,
         revision=step.revision.id,

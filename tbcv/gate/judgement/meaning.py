@@ -12,7 +12,6 @@ from tbcv.gate.observers.observed import Run
 from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 
 _RANKS = {"smallint": 1, "integer": 2, "bigint": 3}
-_UNIQUE = re.compile(r"(index|constraint) .*\bunique\b", re.IGNORECASE | re.DOTALL)
 
 
 def sightings_of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
@@ -55,7 +54,7 @@ def _of_uniqueness(step: StepRehearsal) -> Iterator[Sighting]:
     for fact in step.schema.unexpected:
         table = fact.subject.removeprefix("table ")
         lost = [one for one in step.losses if one.table == table and one.how in {"deleted", "overwritten", "emptied"}]
-        if not _UNIQUE.match(fact.line) or not any(one.column is None or one.column in fact.line for one in lost):
+        if fact.line not in step.collided or not any(one.column is None or one.column in fact.line for one in lost):
             continue
         yield Sighting(
             "duplicates-refused",

@@ -17,6 +17,8 @@ from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
 
 _DATA_CODES = {"22001", "22003", "22P02", "22007", "22008"}
 _TRANSACTION_CODES = {"25001", "25P01", "2D000", "55P04"}
+_DUPLICATE_OBJECT = "42710"
+_MAKES_TYPE = re.compile(r"\s*CREATE\s+TYPE\b", re.IGNORECASE)
 _OTHER_ENGINE = re.compile(r'^near "|SQLite dialect|no such function|unrecognized token', re.IGNORECASE)
 _IN_TRANSACTION = re.compile(r"within a transaction|inside a transaction", re.IGNORECASE)
 
@@ -135,18 +137,24 @@ def _cause(step: StepRehearsal) -> Location:
     return function_at(step.revision.path, "downgrade")
 
 
+def _is_stopped_by_type(failure: Failure | None) -> bool:
+    return failure is not None and failure.code == _DUPLICATE_OBJECT and bool(_MAKES_TYPE.match(failure.statement))
+
+
 def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
     if step.cut_short is not None:
         failed = step.failure is not None
+        code = "unguarded-index-build" if step.cut_short.only_index else "cut-short"
         yield Sighting(
-            "not-rerunnable" if failed else "cut-short",
+            "not-rerunnable" if failed else code,
             f"after an upgrade that {'failed' if failed else 'was cut short'} the next one {step.cut_short.message}",
             step.cut_short.location,
             (Effect.NOT_RERUNNABLE,),
         )
     again = step.again
-    # Where the downgrade does not restore what was, what comes of another upgrade adds nothing to that.
-    if again is None or not step.way_back:
+    # Where the downgrade does not restore what was, what comes of another upgrade adds nothing to that, unless it is
+    # what nobody thinks of: the type of a column that is gone.
+    if again is None or not (step.way_back or _is_stopped_by_type(again.failure)):
         return
     if again.failure is not None:
         yield Sighting(

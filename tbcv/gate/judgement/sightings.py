@@ -121,9 +121,10 @@ def _of_rows(
         changed[work.table] += work.changed
         limit = max(work.rows * _SHARE, _FEW)
         if before < limit <= changed[work.table]:
+            verb = "changes" if work.updated or work.deleted else "reads, FOR UPDATE or SHARE,"
             yield Sighting(
                 "unbatched-backfill",
-                f"one transaction changes {changed[work.table]} rows of {work.table} and keeps them locked to its end",
+                f"one transaction {verb} {changed[work.table]} rows of {work.table} and keeps them locked to its end",
                 _place(step, statement),
                 (Effect.BLOCKS_WRITES,),
                 Evidence(statement.sql, "row locks", work.table, changed[work.table], statement.milliseconds),
@@ -210,7 +211,7 @@ def _doing(statement: Statement) -> str:
     if statement.indexed:
         return f"an index on {statement.indexed[0]} is built"
     busiest = max(statement.work, key=lambda one: (one.changed, one.read))
-    if busiest.changed:
+    if busiest.updated or busiest.deleted:
         return f"{busiest.changed} of {busiest.rows} rows of {busiest.table} are changed"
     return f"{busiest.read or 'all'} rows of {busiest.table} are read"
 

@@ -71,6 +71,7 @@ class Work:
         inserted: Rows.
         updated: Rows.
         deleted: Rows.
+        locked: Rows that were read in order to change them later.
     """
 
     table: str
@@ -80,6 +81,7 @@ class Work:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    locked: int = 0
 
     @property
     def is_full_scan(self) -> bool:
@@ -89,7 +91,7 @@ class Work:
     @property
     def changed(self) -> int:
         """Rows that others cannot change until the transaction ends."""
-        return self.updated + self.deleted
+        return max(self.updated + self.deleted, self.locked)
 
 
 @dataclass(frozen=True, slots=True)

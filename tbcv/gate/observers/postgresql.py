@@ -48,6 +48,9 @@ _ALONE = re.compile(
     r"|(BEGIN|START|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|ABORT|PREPARE\s+TRANSACTION)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_LOCKS_ROWS = re.compile(
+    r"^\s*(?:SELECT|WITH)\b.*\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|(?:KEY\s+)?SHARE)\b", re.IGNORECASE | re.DOTALL
+)
 _COMMITS = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _DO = re.compile(r"^\s*DO\b", re.IGNORECASE)
 _CALL = re.compile(r"^\s*CALL\b", re.IGNORECASE)
@@ -146,7 +149,7 @@ class PostgresEye:
         return replace(
             statement,
             held=held,
-            work=self._work(before, after),
+            work=self._work(before, after, statement),
             rewritten=rewritten,
             indexed=self._indexed(before, after),
             validated=tuple(
@@ -185,8 +188,9 @@ class PostgresEye:
                 found[table.name, mode] = HeldLock(table.name, mode, since)
         return tuple(found.values())
 
-    def _work(self, before: PostgresState, after: PostgresState) -> tuple[Work, ...]:
+    def _work(self, before: PostgresState, after: PostgresState, statement: Statement) -> tuple[Work, ...]:
         found = []
+        returned = statement.rows if _LOCKS_ROWS.search(statement.sql) else 0
         for oid, relation in self._known.items():
             if oid not in after.counters or relation.kind not in "rmf":
                 continue
@@ -195,7 +199,9 @@ class PostgresEye:
             if any((scans, read, fetched, *changes)):
                 inserted, updated, deleted = changes
                 rows = self._rows.get(relation.name, 0)
-                found.append(Work(relation.name, rows, scans, max(read, fetched), inserted, updated, deleted))
+                # Of several tables in one query all may be locked; more than was read is not.
+                locked = min(returned, max(read, fetched)) if (oid, "RowShareLock") in after.locks else 0
+                found.append(Work(relation.name, rows, scans, max(read, fetched), inserted, updated, deleted, locked))
                 self._rows[relation.name] = max(rows + inserted - deleted, 0)
         return tuple(found)
 

@@ -101,14 +101,21 @@ def find_replaced(before: Contents, after: Contents) -> tuple[str, ...]:
     )
 
 
-def find_unrestored(before: Contents, after: Contents) -> tuple[str, ...]:
+def find_unrestored(before: Contents, after: Contents, sound: Contents | None = None) -> tuple[str, ...]:
     """Say how the rows after a downgrade differ from those before the upgrade.
 
-    A NULL in whose place there is a value is no difference: nothing that was there is gone, and a backfill that is
-    not taken back does nobody any harm.
+    A NULL in whose place there is a value is a difference as well: nobody can tell any more what was not known.
+
+    Args:
+        before: What was there before the upgrade.
+        after: What is there after the downgrade.
+        sound: The former, with NULL for what nobody misses; None where all of it is to be there.
     """
     return tuple(
-        words for table in before.values() if table.name in after for words in _unrestored(table, after[table.name])
+        words
+        for table in before.values()
+        if table.name in after
+        for words in _unrestored(table, after[table.name], (sound or before)[table.name])
     )
 
 
@@ -140,14 +147,14 @@ def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
     return Counter(tuple(row[place] for place in places) for row in table.rows)
 
 
-def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:
-    if agree(table, now):
+def _unrestored(table: TableRows, now: TableRows, sound: TableRows) -> Iterator[str]:
+    if agree(table, now) or agree(sound, now):
         return
     keys = [column.name for column in table.columns if column.is_key]
     if not keys or not set(keys) <= now.positions.keys():
         yield f"the rows of {table.name} differ"
         return
-    earlier, later = by_key(table, keys), by_key(now, keys)
+    earlier, later, wanted = by_key(table, keys), by_key(now, keys), by_key(sound, keys)
     gone, added = earlier.keys() - later.keys(), later.keys() - earlier.keys()
     if gone:
         yield f"{len(gone)} rows of {table.name} are gone"
@@ -158,7 +165,8 @@ def _unrestored(table: TableRows, now: TableRows) -> Iterator[str]:
         changed = sum(
             1
             for key in earlier.keys() & later.keys()
-            if earlier[key][here] is not None and not _is_written_alike(earlier[key][here], later[key][there])
+            if not _is_written_alike(earlier[key][here], later[key][there])
+            and not (wanted[key][here] is None and earlier[key][here] is not None)
         )
         if changed:
             yield f"{table.name}.{name} has another value in {changed} rows"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 Value = str | None
 """A value as the engine spells it; None where there is none."""
+
+FEW = 5
+"""So many rows tell a rule from a coincidence."""
 
 _DIGESTS = {32, 40, 56, 64, 96, 128}
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
@@ -137,6 +140,32 @@ def _is_within(part: str, whole: str) -> bool:
     return bool(part) and all(one in characters for one in part)
 
 
+def factor_of(pairs: Iterable[tuple[str, str]]) -> Decimal | None:
+    """Return by what all numbers were multiplied, if it is the same for all, whether or not they were rounded then."""
+    numbers = [(number_of(old), number_of(new)) for old, new in pairs]
+    finite = [(old, new) for old, new in numbers if old and new is not None and old.is_finite() and new.is_finite()]
+    if len(finite) < FEW or len(finite) < len([one for one, _ in numbers if one != 0]):
+        return None
+    # The largest number says it best: the others may have been rounded.
+    largest, its = max(finite, key=lambda one: abs(one[0]))
+    factor = its / largest
+    near = [abs(new - old * factor) <= 1 + abs(old * factor) / 50 for old, new in finite]
+    return factor if factor.is_finite() and all(near) else None
+
+
+def rounded(moved: Collection[tuple[str, str]]) -> set[str]:
+    """Return the numbers that were multiplied, all by the same, and then lost digits."""
+    factor = factor_of(moved)
+    if not factor or factor == 1:
+        return set()
+    numbers = [(old, number_of(old), number_of(new)) for old, new in moved]
+    return {
+        old
+        for old, number, other in numbers
+        if number is not None and other is not None and abs(other - number * factor) > abs(number * factor) / 10**6
+    }
+
+
 def is_mangled(old: str, new: str, *, converted: bool) -> bool:
     """Tell whether a value that has changed was cut off, rounded, folded to one case, or is a mere digest now."""
     if form_of(new) == "digest" != form_of(old) and old.replace("-", "").casefold() != new.casefold():
@@ -144,6 +173,9 @@ def is_mangled(old: str, new: str, *, converted: bool) -> bool:
     if old.casefold() == new.casefold() or (len(new) < len(old) and old.startswith(new)):
         return True
     number, other = number_of(old), number_of(new)
+    if form_of(old) == form_of(new) == "time":
+        before, after = time_of(old), time_of(new)
+        return before is not None and after is not None and before.microsecond > 0 == after.microsecond
     if form_of(old) == "time" and other is not None:
         return _is_without_fraction(time_of(old), other)
     return converted and number is not None and other is not None

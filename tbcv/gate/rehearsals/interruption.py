@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from sqlalchemy import Connection
@@ -20,8 +21,9 @@ from tbcv.migrate.history import Revision
 
 # Of a loop in batches, the first of its turns tells as much as all of them.
 _MOST = 6
-# Not CREATE INDEX CONCURRENTLY: what an earlier attempt at that left, tbcv clears or keeps when it migrates.
 _LONG = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+_BUILDS = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
+_COMMITS = re.compile(r"\s*(?:COMMIT|END)\b", re.IGNORECASE)
 _BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 
 
@@ -45,14 +47,17 @@ async def try_again(
         What becomes of it then; None where it leads to the same.
     """
     revision = step.revision
-    last = max((one.number for one in step.of(Run.UP) if not _BEGINS.match(one.sql)), default=0)
-    for number in _seams(step.of(Run.UP)):
+    telling = _telling(step.of(Run.UP))
+    last = telling[-1].number if telling else 0
+    # What an earlier attempt at an index left, tbcv clears or keeps when it migrates itself.
+    builds = bool(telling) and _BUILDS.match(telling[-1].sql) is not None and not stage.is_led
+    for number in (*_seams(telling), *((last + 1,) if builds else ())):
         async with scratch.copy(template) as trial:
             try:
                 await stage.upgrade(trial, (revision.id,), _Cut(revision, number, at_end=number > last))
             except _CutError:
                 if failure := await failure_again(stage, trial, revision):
-                    return Setback.of(failure)
+                    return replace(Setback.of(failure), only_index=builds and number > last)
                 if tables := await differs(trial):
                     words = f"leads to other rows in {', '.join(tables)}: what was done already is done again"
                     return Setback(words, _before(step, number))
@@ -70,15 +75,19 @@ def is_in_parts(statements: Sequence[Statement]) -> bool:
     return any(one.alone for one in statements) or len({one.transaction for one in statements}) > 1
 
 
-def _seams(statements: Sequence[Statement]) -> Iterator[int]:
+def _telling(statements: Sequence[Statement]) -> list[Statement]:
+    """Leave out the transactions that go on after an autocommit block on SQLite, which changes nothing."""
+    return [one for one in statements if not _BEGINS.match(one.sql)]
+
+
+def _seams(telling: Sequence[Statement]) -> Iterator[int]:
     """Give the numbers of statements before which something had been committed, one for each pair of lines.
 
-    What takes long and is committed by itself may also be the last: nobody knows yet that the revision was applied.
+    What takes long and is committed by itself, or commits, may also be the last: nobody knows yet that the revision was
+    applied.
     """
     seen: set[object] = set()
-    # What goes on after an autocommit block begins a transaction on SQLite, which changes nothing.
-    telling = [one for one in statements if not _BEGINS.match(one.sql)]
-    if telling and telling[-1].alone and _LONG.match(telling[-1].sql):
+    if telling and (_COMMITS.match(telling[-1].sql) or (telling[-1].alone and _LONG.match(telling[-1].sql))):
         yield telling[-1].number + 1
     for before, after in pairwise(telling):
         lines = (before.location, after.location)

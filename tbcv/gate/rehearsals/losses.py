@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tbcv.gate.rehearsals.contents import Column, Contents, TableRows, agree, by_key, is_alike, is_unchanged
-from tbcv.gate.rehearsals.forms import is_mangled, is_rewritten, is_same, is_spread, thinned, words_of
+from tbcv.gate.rehearsals.forms import Value, is_mangled, is_rewritten, is_same, is_spread, rounded, thinned, words_of
 from tbcv.migrate.snapshot import Difference
 
 _REFERENCE = re.compile(
@@ -56,6 +56,8 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
         if now is None:
             if not _kept_elsewhere(table, before, after):
                 found.append(RowsLost(table.name, None, len(table.rows), "dropped"))
+            elif merged := _merged(table, before, after):
+                found.append(RowsLost(table.name, None, merged, "deleted"))
             continue
         if is_unchanged(table, now):
             continue
@@ -141,6 +143,26 @@ def _holds(table: TableRows, wanted: TableRows) -> bool:
 def _kept_elsewhere(table: TableRows, before: Contents, after: Contents) -> bool:
     """Tell whether every column of a table that is gone is found, value by value, in something new."""
     return all(_moved_values(table.present(column.name), before, after) for column in table.columns)
+
+
+def _merged(table: TableRows, before: Contents, after: Contents) -> int:
+    """Count the rows of a table that is gone which became one with others of its own where they went."""
+    free = [column.name for column in table.columns if not column.is_key]
+    for other in after.values():
+        if other.name in before or not free or not set(free) <= other.positions.keys():
+            continue
+        # The table that took it in may have taken in more like it: all of them want their room.
+        alike = [one for one in before.values() if one.name not in after and set(free) <= one.positions.keys()]
+        wanted = sum((Counter(_projected(one, free)) for one in alike), Counter[tuple[Value, ...]]())
+        missing = wanted - Counter(_projected(other, free))
+        own = Counter(_projected(table, free))
+        return sum(min(count, own[row] - 1) for row, count in missing.items() if own[row] > 1)
+    return 0
+
+
+def _projected(table: TableRows, names: Collection[str]) -> Iterator[tuple[Value, ...]]:
+    places = [table.positions[name] for name in names]
+    return (tuple(row[place] for place in places) for row in table.rows)
 
 
 def _moved_rows(table: TableRows, now: TableRows, before: Contents, after: Contents) -> bool:
@@ -244,7 +266,7 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     if not moved or _is_stamp(same, moved):
         return 0
     mangled = {old for old, new in moved if is_mangled(old, new, converted=column.type != same.type)}
-    mangled |= thinned(moved)
+    mangled |= thinned(moved) | rounded(moved)
     sources, targets = Counter(old for old, _ in moved), Counter(new for _, new in pairs)
     # Where each value became one that nothing else became or was, whoever knows the rule can go back.
     confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}

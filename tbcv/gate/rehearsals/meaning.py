@@ -9,19 +9,24 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tbcv.gate.rehearsals.contents import Contents, TableRows, by_key, is_unchanged
-from tbcv.gate.rehearsals.forms import Value, form_of, number_of, time_of
+from tbcv.gate.rehearsals.forms import FEW, Value, factor_of, form_of, time_of
 from tbcv.gate.rehearsals.rehearsed import Silenced
+from tbcv.gate.releases.triggers import body_of
 from tbcv.migrate.snapshot import Difference, Snapshot
 
-# So many rows tell a rule from a coincidence, and so much is no mere correction.
-_FEW = 5
+# So much is no mere correction.
 _MUCH = Decimal(5)
 _NEARLY_ALL = 0.9
-_CALLS = re.compile(r"\bexecute (?:function|procedure) ([^(\s]+)\(", re.IGNORECASE)
-_CHANGES = re.compile(r"\b(?:UPDATE|DELETE\s+FROM)\s+(?:ONLY\s+)?([\w.\"]+)(?:\s+SET|\s+WHERE|\s*;)", re.IGNORECASE)
-_WRITES = re.compile(
-    rf"{_CHANGES.pattern}|(?:;|\bTHEN\b|\bBEGIN\b|\bELSE\b|^)\s*NEW\.\w+\s*:?=", re.IGNORECASE | re.MULTILINE
+_CHANGES = re.compile(
+    r"\b(?:UPDATE|DELETE\s+FROM|(?:INSERT\s+OR\s+)?REPLACE\s+INTO)\s+(?:ONLY\s+)?([\w.\"]+)"
+    r"(?:\s+SET|\s+WHERE|\s*[;(]|\s+VALUES|\s+SELECT)",
+    re.IGNORECASE,
 )
+_WRITES = re.compile(
+    rf"{_CHANGES.pattern}|\bINSERT\s+INTO\b|(?:;|\bTHEN\b|\bBEGIN\b|\bELSE\b|^)\s*NEW\.\w+\s*:?=",
+    re.IGNORECASE | re.MULTILINE,
+)
+_UNIQUE = re.compile(r"(index|constraint) .*\bunique\b", re.IGNORECASE | re.DOTALL)
 _DOES_LIKEWISE = re.compile(r"trigger |rule |column .*\bgenerated\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -42,8 +47,7 @@ def find_reinterpreted(before: Contents, after: Contents) -> tuple[tuple[str, st
 def find_silenced(before: Snapshot, schema: Difference) -> tuple[Silenced, ...]:
     """Return the triggers that are gone while their tables stay.
 
-    Those that only keep a record, or only refuse, are not counted: nothing that the application reads is wrong without
-    them.
+    Those that only refuse are not counted: nothing that the application reads is wrong without them.
 
     Args:
         before: The schema before an upgrade.
@@ -53,7 +57,7 @@ def find_silenced(before: Snapshot, schema: Difference) -> tuple[Silenced, ...]:
     replaced = {one.subject for one in schema.unexpected if _DOES_LIKEWISE.match(one.line)}
     found = []
     for fact in schema.missing:
-        body = _body(fact.line, before)
+        body = body_of(fact.line, before)
         if fact.line.startswith("trigger ") and fact.subject not in gone | replaced and _WRITES.search(body):
             table = fact.subject.removeprefix("table ")
             others = {one[1].lower() for one in _CHANGES.finditer(body)} - {table.lower()}
@@ -61,13 +65,27 @@ def find_silenced(before: Snapshot, schema: Difference) -> tuple[Silenced, ...]:
     return tuple(found)
 
 
-def _body(trigger: str, schema: Snapshot) -> str:
-    """Return what a trigger does: its own text, or that of its function."""
-    called = _CALLS.search(trigger)
-    if called is None:
-        return trigger
-    name = called[1].rpartition(".")[2]
-    return next((one.line for one in schema.facts if re.match(rf"function (\S+\.)?{re.escape(name)}\(", one.line)), "")
+def find_collided(before: Contents, after: Contents, schema: Difference) -> tuple[str, ...]:
+    """Return what is unique since an upgrade, as lines, where rows were alike before it and some of the table stay."""
+    return tuple(
+        fact.line
+        for fact in schema.unexpected
+        if _UNIQUE.match(fact.line)
+        and (name := fact.subject.removeprefix("table ")) in before
+        and name in after
+        and after[name].rows
+        and _are_alike(before[name], after[name], fact.line.partition(":")[2])
+    )
+
+
+def _are_alike(table: TableRows, now: TableRows, definition: str) -> bool:
+    """Tell whether some rows of a table have the same in all columns that a definition names."""
+    named = [one for one in now.positions if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", definition)]
+    if not named or not set(named) <= table.positions.keys():
+        return False
+    places = [table.positions[one] for one in named]
+    rows = Counter(tuple((row[place] or "").casefold() for place in places) for row in table.rows)
+    return max(rows.values(), default=0) > 1
 
 
 def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]]:
@@ -80,7 +98,7 @@ def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]
     changed: dict[str, list[tuple[tuple[Value, ...], tuple[Value, ...]]]] = {}
     for name, here, there in shared:
         found = [(old, new) for old, new in rows if old[here] != new[there]]
-        if sum(old[here] is not None for old, _ in found) >= _FEW:
+        if sum(old[here] is not None for old, _ in found) >= FEW:
             changed[name] = found
 
     def holds(name: str, other: str) -> bool:
@@ -117,24 +135,19 @@ def _other_forms(pairs: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]
 
 
 def _shift(pairs: Collection[tuple[str, str]]) -> timedelta | None:
-    """Return by how much all times were moved, if it is the same for all but for summer time."""
+    """Return by how much all times were moved, if it is the same for all but for summer time and lost fractions."""
     times = [(time_of(old), time_of(new)) for old, new in pairs if form_of(old) == form_of(new) == "time"]
-    moved = Counter(new - old for old, new in times if old and new and (old.tzinfo is None) is (new.tzinfo is None))
-    if moved.total() < _FEW or len(moved) > 2 or max(moved) - min(moved) > timedelta(hours=1):
+    zoned = [(old, new) for old, new in times if old and new and (old.tzinfo is None) is (new.tzinfo is None)]
+    moved = Counter(new - old.replace(microsecond=0 if not new.microsecond else old.microsecond) for old, new in zoned)
+    if moved.total() < FEW or len(moved) > 2 or max(moved) - min(moved) > timedelta(hours=1):
         return None
-    return moved.most_common(1)[0][0] or None
+    shift = moved.most_common(1)[0][0]
+    # Less is what rounding leaves.
+    return shift if abs(shift) >= timedelta(minutes=1) else None
 
 
 def _factor(pairs: Iterable[tuple[Value, Value]]) -> Decimal | None:
-    """Return by what all numbers were multiplied, if it is much and the same for all."""
-    numbers = [(number_of(old), number_of(new)) for old, new in pairs if old is not None and new is not None]
-    finite = [(old, new) for old, new in numbers if old and new is not None and old.is_finite() and new.is_finite()]
-    ratios = [(old, new, new / old) for old, new in finite]
-    if len(ratios) < _FEW or len(ratios) < len([one for one, _ in numbers if one != 0]):
-        return None
-    # The largest number says it best: the others may have been rounded.
-    _, _, factor = max(ratios, key=lambda one: abs(one[0]))
-    if not (factor.is_finite() and (factor >= _MUCH or 0 < factor <= 1 / _MUCH)):
-        return None
-    near = [abs(new - old * factor) <= 1 + abs(old * factor) / 50 for old, new, _ in ratios]
-    return factor if all(near) else None
+    """Return by what all numbers were multiplied, if it is much, or turns their sign, and the same for all."""
+    factor = factor_of((old, new) for old, new in pairs if old is not None and new is not None)
+    much = factor is not None and (factor >= _MUCH or factor < 0 or 0 < factor <= 1 / _MUCH)
+    return factor if much else None

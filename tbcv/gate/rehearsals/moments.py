@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,11 +18,14 @@ from tbcv.gate.observers.observed import Run
 from tbcv.gate.observers.watcher import Rows
 from tbcv.gate.rehearsals.contents import Contents, find_changes, find_replaced, find_unrestored, read_contents
 from tbcv.gate.rehearsals.losses import find_losses, is_restored, without_dangling
-from tbcv.gate.rehearsals.meaning import find_reinterpreted, find_silenced
+from tbcv.gate.rehearsals.meaning import find_collided, find_reinterpreted, find_silenced
 from tbcv.gate.rehearsals.rehearsed import Repetition, Return, StepRehearsal
 from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
 from tbcv.migrate.integrity import dangling_references
-from tbcv.migrate.snapshot import Difference, Snapshot, compare, take_snapshot
+from tbcv.migrate.snapshot import Difference, Fact, Snapshot, compare, take_snapshot
+
+_START = re.compile(r"\bstart -?\d+\b")
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def compared(step: StepRehearsal, before: Moment, after: Moment) -> StepRehearsa
         reinterpreted=find_reinterpreted(before.contents, after.contents),
         replaced=find_replaced(before.contents, after.contents),
         silenced=find_silenced(before.snapshot, schema),
+        collided=find_collided(before.contents, after.contents, schema),
     )
 
 
@@ -94,7 +99,7 @@ def returned(step: StepRehearsal, before: Moment, back: Moment) -> StepRehearsal
     back_there = Return(
         None,
         _left(before, back),
-        find_unrestored(sound, back.contents),
+        find_unrestored(before.contents, back.contents, sound),
         tuple(sorted(_withdrawn(before.upkeep.privileges, back.upkeep.privileges))),
     )
     lost = tuple(one for one in step.losses if not is_restored(one, sound, back.contents))
@@ -108,11 +113,11 @@ def repetition(step: StepRehearsal, first: Moment, second: Moment) -> Repetition
     restored = bool(step.way_back)
     different = {name for name in names if first.rows[name] != second.rows[name]}
     counts = sorted(name for name in different if restored or first.rows[name] < second.rows[name])
-    # Batches may be fewer the second time.
-    up, again = ({one.sql for one in step.of(run)} for run in (Run.UP, Run.AGAIN))
+    # Batches may be fewer the second time, and in which order a table lists its constraints means nothing.
+    up, again = ({tuple(sorted(_WORD.findall(one.sql))) for one in step.of(run)} for run in (Run.UP, Run.AGAIN))
     return Repetition(
         None,
-        compare(first.snapshot, second.snapshot),
+        _compared(first.snapshot, second.snapshot),
         tuple(counts),
         find_changes(first.contents, second.contents) if restored else (),
         restored and up != again,
@@ -143,9 +148,21 @@ def _changed_types(before: Contents, after: Contents) -> tuple[tuple[str, str, s
     )
 
 
+def _compared(before: Snapshot, after: Snapshot) -> Difference:
+    """Compare two schemas, but for the numbers with which sequences began: what they go on with counts."""
+    difference = compare(before, after)
+    began = [{(one.subject, _START.sub("", one.line)) for one in side} for side in (before.facts, after.facts)]
+
+    def is_told(fact: Fact, others: set[tuple[str, str]]) -> bool:
+        return fact.subject.startswith("sequence ") and (fact.subject, _START.sub("", fact.line)) in others
+
+    missing = tuple(one for one in difference.missing if not is_told(one, began[1]))
+    return Difference(missing, tuple(one for one in difference.unexpected if not is_told(one, began[0])))
+
+
 def _left(before: Moment, back: Moment) -> Difference:
     """Compare two schemas; a key that is a row's number in SQLite never is NULL, whether or not that is written."""
-    difference = compare(before.snapshot, back.snapshot)
+    difference = _compared(before.snapshot, back.snapshot)
     if before.snapshot.dialect != "sqlite":
         return difference
     numbers = {

@@ -12,10 +12,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Self
 
-from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect, ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
-from tbcv.errors import ConfigurationError, TbcvError, UpgradeFailedError
+from tbcv.errors import ConfigurationError
 from tbcv.gate.observers.observed import Run, Statement
 from tbcv.gate.observers.origin import Origin
 from tbcv.gate.observers.postgresql import PostgresEye, PostgresState
@@ -33,7 +32,7 @@ from tbcv.gate.seeding.enumerations import labels_written
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
 from tbcv.gate.staging.stage import Stage
-from tbcv.gate.staging.templates import Place
+from tbcv.gate.staging.templates import Place, advance
 from tbcv.migrate.history import Revision, read_history
 from tbcv.migrate.location import AlembicEnvironment
 from tbcv.migrate.snapshot import compare
@@ -116,24 +115,12 @@ class _Rehearser:
         """Bring the line to the parents of a revision."""
         self._labels.update(labels_written(one.path for one in below if one.id not in self._read))
         self._read.update(one.id for one in below)
-        missing = [one.id for one in below if one.id not in self._done]
-        if not missing:
-            return
-        await self._stack.aclose()
-        self._filled.clear()
-        try:
-            await self._stage.upgrade(self._line, missing)
-        except TbcvError:
-            raise
-        except Exception as error:  # a revision may raise anything
-            raise UpgradeFailedError(
-                f"the revisions before the new ones do not run on {self._line.dialect}: {reason(error)}",
-                applied=(),
-                failed=missing[0],
-                remaining=missing[1:],
-                hint="try `alembic upgrade` on an empty database of that engine",
-            ) from error
-        self._done.update(missing)
+        missing = [one for one in below if one.id not in self._done]
+        if missing:
+            await self._stack.aclose()
+            self._filled.clear()
+            await advance(self._stage, self._line, missing)
+            self._done.update(one.id for one in missing)
 
     async def step(self, revision: Revision) -> StepRehearsal:
         """Rehearse one revision on the line as it is."""
@@ -187,8 +174,13 @@ class _Rehearser:
                 return await self._on_strays(step, template, trial)
             # The driver of SQLite commits changes of the schema by itself, unless it is told not to.
             in_parts = trial.dialect == "sqlite" or is_in_parts(statements)
-            cut = await failure_again(self._stage, trial, revision) if in_parts else None
-            return replace(step, cut_short=Setback.of(cut) if cut and cut.message != failure.message else None)
+            if not in_parts:
+                return step
+            cut = await failure_again(self._stage, trial, revision)
+            if cut is None:
+                # Whatever it failed on is there as before.
+                return replace(step, cut_short=Setback("passes over what that one failed to do", failure.location))
+            return replace(step, cut_short=Setback.of(cut) if cut.message != failure.message else None)
 
     async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: Moment) -> Setback | None:
         async def differs(trial: DatabaseURL) -> tuple[str, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import Dialect
 from tbcv.errors import TbcvError
@@ -50,11 +53,15 @@ def failure_of(error: Exception, origin: Origin, refused: Statement | None = Non
         refused: The statement that the engine refused last, if it is known.
     """
     message = error.message if isinstance(error, TbcvError) else reason(error)
+    kind = type(error).__name__
+    if message != kind and not isinstance(error, (TbcvError, SQLAlchemyError, CommandError)):
+        # What Python says of a key or a value tells little without the kind of error that it was.
+        message = f"{kind}: {message}"
     location = origin.of(error)
     if location.line is None and refused is not None and refused.location is not None:
         location = refused.location
     statement = refused.sql if refused is not None else ""
-    return Failure(message or type(error).__name__, sqlstate(error), statement, location, type(error).__name__)
+    return Failure(message, sqlstate(error), statement, location, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +71,12 @@ class Setback:
     Attributes:
         message: As the end of a sentence: that it fails, or leads to something else.
         location: The line of the revision.
+        only_index: Whether it ended when an index had been built CONCURRENTLY, and nothing else was left to do.
     """
 
     message: str
     location: Location
+    only_index: bool = False
 
     @classmethod
     def of(cls, failure: Failure) -> Setback:
@@ -154,6 +163,7 @@ class StepRehearsal:
         reinterpreted: Columns that mean something else since, as table, column and what they are now.
         replaced: Tables in whose place another one stands since.
         silenced: Triggers that the writes of the release before do not fire any more.
+        collided: What is unique since, as lines of the snapshot, and had rows that were alike in it before.
     """
 
     revision: Revision
@@ -171,6 +181,7 @@ class StepRehearsal:
     reinterpreted: tuple[tuple[str, str, str], ...] = ()
     replaced: tuple[str, ...] = ()
     silenced: tuple[Silenced, ...] = ()
+    collided: tuple[str, ...] = ()
 
     @property
     def reversible(self) -> bool | None:

@@ -25,6 +25,7 @@ from tbcv.gate.staging.stage import Stage
 from tbcv.migrate.snapshot import Difference
 
 _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)
+_DOMAIN = re.compile(r"^type [^:]+: domain over .*\bcheck\b", re.IGNORECASE | re.DOTALL)
 _DEFAULT = r"^column \S*\b{}: .*\bdefault (?P<value>-?\d+|'(?:[^']|'')*')"
 _RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
 
@@ -44,11 +45,15 @@ async def failure_on_strays(
     Returns:
         Why it fails; None where it makes no such rule for columns that were there, or copes with the rows.
     """
-    tables = frozenset(_ruled(step.schema))
-    if not tables:
+    tables, domains = frozenset(_ruled(step.schema)), frozenset(_ruled_domains(step.schema))
+    if not tables and not domains:
         return None
     shape = await on(before, read_shape)
-    only = frozenset(one.id for one in shape.relations if one.label in tables and not one.view)
+    only = frozenset(
+        one.id
+        for one in shape.relations
+        if not one.view and (one.label in tables or any(column.type in domains for column in one.columns))
+    )
     traffic, worked = await on(before, converse, shape.around(only), only)
     refused = frozenset(_refused(worked, await on(after, play, traffic, only)))
     if not refused:
@@ -101,6 +106,14 @@ def _ruled(schema: Difference) -> Iterator[str]:
     for fact in schema.unexpected:
         if _RULE.match(fact.line):
             yield fact.subject.removeprefix("table ").replace('"', "")
+
+
+def _ruled_domains(schema: Difference) -> Iterator[str]:
+    """Give the domains that have a CHECK which was not there before."""
+    changed = {fact.subject for fact in schema.missing}
+    for fact in schema.unexpected:
+        if fact.subject in changed and _DOMAIN.match(fact.line):
+            yield fact.subject.removeprefix("type ").rpartition(".")[2].strip('"')
 
 
 def _refused(worked: Answers, answers: Answers) -> Iterator[Step]:

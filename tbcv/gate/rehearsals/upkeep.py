@@ -69,6 +69,7 @@ _SEQUENCES = """
     JOIN pg_class c ON c.oid = coalesce(e.adrelid, CASE WHEN d.deptype = 'i' THEN d.refobjid END)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = coalesce(e.adnum, d.refobjsubid)
     WHERE s.seqincrement > 0 AND NOT s.seqcycle AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
 """
 _PARTITIONS = """
     SELECT i.inhparent::regclass::text, c.oid::regclass::text, pg_get_expr(c.relpartbound, c.oid)

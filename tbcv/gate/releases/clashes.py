@@ -16,7 +16,9 @@ from numbers import Number
 from tbcv.gate.releases.attempts import Answer, Objection
 from tbcv.gate.releases.rows import mentions
 from tbcv.gate.releases.shape import Key, Reference, Relation, Shape
-from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, Answers, Step
+from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, PASSING_OVER, Answers, Step
+
+_ABOUT_OTHERS = {Objection.CHECK, Objection.UNIQUE, Objection.FOREIGN_KEY, Objection.EXCLUSION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,10 @@ def find_clashes(
             # No answer is one as well: the row that it would point at could not be inserted.
             there = insert not in worked or (insert in answers and answers[insert].worked)
             failed = after if not after.worked else _unseen(home, other, step, before, after) if there else None
-            if failed is not None:
+            # Where the row itself is refused, what is done to another one in its place says nothing.
+            if failed is None or _is_unused(other, step):
+                continue
+            if there or step == insert or not _is_mere_consequence(home, other, step, failed):
                 failures.append((step, failed))
     known: dict[Key, bool] = {}
 
@@ -77,6 +82,22 @@ def find_clashes(
         return not known[relation.id]
 
     return tuple(_grouped(home, other, [(step, failed, certain(step, failed)) for step, failed in failures]))
+
+
+def _is_unused(other: Shape, step: Step) -> bool:
+    """Tell whether a statement relies on what is unique in a schema where it is not: nobody needs that for sure.
+
+    Where it is unique still, but of some rows alone, somebody does.
+    """
+    found = other.get(step.relation)
+    return step.what.startswith(PASSING_OVER) and (
+        found is None or not any(step.what == f"{PASSING_OVER} ({', '.join(key)})" for key in found.partial)
+    )
+
+
+def _is_mere_consequence(home: Shape, other: Shape, step: Step, failed: Answer) -> bool:
+    """Tell whether a value was refused by a constraint that the schema of the statement has as well."""
+    return failed.objection in _ABOUT_OTHERS and not _is_news(home, other, step, failed)
 
 
 def _unseen(home: Shape, other: Shape, step: Step, before: Answer, after: Answer) -> Answer | None:
@@ -120,7 +141,9 @@ def _is_news(home: Shape, other: Shape, step: Step, failed: Answer) -> bool:
             condition = dict(found.checks).get(failed.constraint)
             return condition is None or condition not in {text for _, text in relation.checks}
         case Objection.UNIQUE:
-            return not found.uniques <= relation.uniques
+            # Of an index on expressions SQLite tells its name alone, and reflection nothing.
+            known = found.uniques <= relation.uniques and found.partial <= relation.partial
+            return not known or failed.constraint.startswith("index ")
         case Objection.FOREIGN_KEY:
             return bool(_links(other, found, step.verb) - _links(home, relation, step.verb))
         case Objection.EXCLUSION:

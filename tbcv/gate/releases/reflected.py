@@ -9,6 +9,7 @@ from tbcv.gate.releases.passage import Side, Stretch, on
 from tbcv.gate.releases.rows import mentions
 from tbcv.gate.releases.shape import Key, Relation, Shape
 from tbcv.gate.releases.traffic import Answers, Traffic, accepts_another, converse, play
+from tbcv.gate.releases.triggers import firing_on
 from tbcv.migrate.snapshot import compare
 
 # What a changed function or type means for a table, its name does not tell.
@@ -57,4 +58,7 @@ def _touched(before: Side, after: Side) -> frozenset[Key]:
     if not all(fact.subject.startswith(_TELLING) for fact in facts):
         return frozenset(one.id for one in relations)
     text = "\n".join(f"{fact.subject} {fact.line}" for fact in facts)
-    return frozenset(one.id for one in relations if mentions(text, one.name))
+    touched = {one.id for one in relations if mentions(text, one.name)}
+    # What a trigger does there is done by those who write to its own table.
+    fired = {subject for side in (before, after) for _, name in touched for subject in firing_on(side.snapshot, name)}
+    return frozenset(touched | {one.id for one in relations if any(mentions(subject, one.name) for subject in fired)})

@@ -69,11 +69,13 @@ class Ground:
             found[column] = literal
         return found
 
-    def insert(self, relation: Relation, values: Mapping[str, str], *, keep: bool = False) -> Answer:
-        """Insert a row; a kept one is alive from then on."""
+    def insert(
+        self, relation: Relation, values: Mapping[str, str], *, keep: bool = False, otherwise: str = ""
+    ) -> Answer:
+        """Insert a row, or do otherwise as the end of the statement says; a kept one is alive from then on."""
         names = ", ".join(self.quote(one) for one in values)
         body = f"({names}) VALUES ({', '.join(values.values())})" if values else "DEFAULT VALUES"
-        answer = attempt(self.connection, f"INSERT INTO {self.name(relation.id)} {body}", keep=keep)
+        answer = attempt(self.connection, f"INSERT INTO {self.name(relation.id)} {body}{otherwise}", keep=keep)
         # SQLite does not count what a view's trigger inserts.
         if keep and answer.worked and (answer.count or self.dialect == "sqlite"):
             self.alive[relation.id] = {**values, **self._numbers(relation, values)}
@@ -191,7 +193,7 @@ def _blamed(relation: Relation, answer: Answer, options: Mapping[str, list[str |
     if not named and answer.objection is Objection.CHECK:
         named = [name for name in options if mentioning(name, relation.checks)]
     if not named and answer.objection is Objection.UNIQUE:
-        named = [name for name in options if any(name in one for one in relation.uniques)]
+        named = [name for name in options if any(name in one for one in relation.uniques | relation.partial)]
     return tuple(named or (name for name in options if _unusual(relation.column(name))))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -98,7 +98,8 @@ class Relation:
         view: Whether it is a view.
         columns: In the order of the database.
         key: The columns of its primary key.
-        uniques: The columns of each unique constraint or index, the primary key's included.
+        uniques: The columns, or expressions, of each unique constraint or index, the primary key's included.
+        partial: The same of those unique indexes that concern some rows alone.
         references: Its foreign keys.
         checks: The conditions of its CHECK constraints, by name.
     """
@@ -109,6 +110,7 @@ class Relation:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     uniques: frozenset[tuple[str, ...]]
+    partial: frozenset[tuple[str, ...]]
     references: tuple[Reference, ...]
     checks: tuple[tuple[str, str], ...]
 
@@ -197,7 +199,9 @@ def _relations(connection: Connection, inspector: Inspector, schema: str | None)
         primary = keys.get(id_)
         key = tuple(primary["constrained_columns"]) if primary else ()
         sets = [tuple(one["column_names"]) for one in uniques.get(id_, ())]
-        sets += [tuple(filter(None, one["column_names"])) for one in indexes.get(id_, ()) if one["unique"]]
+        unique = [one for one in indexes.get(id_, ()) if one["unique"]]
+        partial = [_members(one) for one in unique if _is_partial(one)]
+        sets += [_members(one) for one in unique if not _is_partial(one)]
         yield Relation(
             schema,
             id_[1],
@@ -205,6 +209,7 @@ def _relations(connection: Connection, inspector: Inspector, schema: str | None)
             tuple(_column(connection, one, key) for one in found),
             key,
             frozenset(tuple(sorted(one)) for one in (*sets, key) if one),
+            frozenset(tuple(sorted(one)) for one in partial if one),
             tuple(
                 Reference(
                     tuple(one["constrained_columns"]),
@@ -215,6 +220,14 @@ def _relations(connection: Connection, inspector: Inspector, schema: str | None)
             ),
             tuple((str(one["name"] or ""), one["sqltext"]) for one in checks.get(id_, ())),
         )
+
+
+def _members(index: ReflectedIndex) -> tuple[str, ...]:
+    return tuple(filter(None, index.get("expressions") or index["column_names"]))
+
+
+def _is_partial(index: ReflectedIndex) -> bool:
+    return any(option.endswith("_where") for option in index.get("dialect_options", {}))
 
 
 def _columns(

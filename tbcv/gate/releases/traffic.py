@@ -29,6 +29,7 @@ _GRANTED = """
     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
 IN_ANOTHER_CASE = "by its value in another case"
+PASSING_OVER = "ON CONFLICT"
 # Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
 
@@ -225,6 +226,11 @@ def _inserts(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
             step = Step(relation.id, "INSERT", what, column.name, named)
             yield step, ground.insert(relation, {**values, column.name: literal})
     yield from _doubles(ground, relation, main, spare)
+    for key in sorted(relation.uniques):
+        if all(relation.column(name) for name in key):
+            names = ", ".join(ground.quote(name) for name in key)
+            step = Step(relation.id, "INSERT", f"{PASSING_OVER} ({', '.join(key)})")
+            yield step, ground.insert(relation, values, otherwise=f" ON CONFLICT ({names}) DO NOTHING")
 
 
 def _doubles(ground: Ground, relation: Relation, main: Row, spare: Row) -> Iterator[tuple[Step, Answer]]:
@@ -232,7 +238,7 @@ def _doubles(ground: Ground, relation: Relation, main: Row, spare: Row) -> Itera
     again, values = ground.literals(relation, main), ground.literals(relation, spare) or {}
     if again is not None:
         yield Step(relation.id, "INSERT", "of a row that is there already"), ground.insert(relation, again)
-    unique = {name for one in relation.uniques for name in one}
+    unique = {name for one in relation.uniques | relation.partial for name in one}
     twin = ground.literals(relation, {name: (spare if name in unique else main)[name] for name in spare})
     if twin is not None:
         yield Step(relation.id, "INSERT", "of values that another row has"), ground.insert(relation, twin)

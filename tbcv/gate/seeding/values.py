@@ -20,7 +20,9 @@ from functools import cached_property
 from typing import Final
 from uuid import UUID
 
-_BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
+_BEGIN = datetime(2018, 1, 1, 8, tzinfo=UTC)
+_STEP = 197
+_PUT_FORWARD = (datetime(2024, 3, 31, 2, 20, tzinfo=UTC), datetime(2024, 3, 10, 2, 20, tzinfo=UTC))
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 _WORDS = ("draft", "active", "pending", "closed", "archived")
 _SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
@@ -46,6 +48,7 @@ _TIME_NAMES = {
 _PHONE_NAMES = {"phone", "mobile", "telephone", "tel", "fax"}
 _FLAG_NAMES = {"is", "has", "can", "enabled", "active", "deleted", "flag", "visible", "verified"}
 _LONGEST = 1200
+_LONGEST_ADDRESS = 254
 _FRACTION = "2534" * 10
 
 CYCLE = 7 * 50
@@ -266,7 +269,12 @@ def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
 
 
 def _moment(column: SeedColumn, number: int) -> datetime:
-    return _BEGIN + timedelta(minutes=37 * number, seconds=column.place, microseconds=number % 10 * 104_729)
+    if number % 50 == 17 and "with time zone" not in column.base:
+        # Clocks were put forward over it: in one half of the world it is no time at all.
+        return _PUT_FORWARD[number // 50 % 2] + timedelta(seconds=number % 1800)
+    # Some years, so that a day which somebody names has rows before it and behind it.
+    since = timedelta(hours=_STEP * (number % CYCLE), minutes=number // CYCLE, seconds=column.place)
+    return _BEGIN + since + timedelta(microseconds=number % 10 * 104_729)
 
 
 def _written(kind: Kind, moment: datetime) -> str:
@@ -357,8 +365,8 @@ def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
 
 def _fraction(column: SeedColumn, number: int) -> object:
     if column.kind is Kind.FLOAT:
-        # Large enough for a column of few digits, and whole still where floats are short.
-        return 2.0**33 + number if number % 50 == 11 else number * 1.37 + 0.25
+        # Larger than most columns of digits have room for, and whole still where floats are short.
+        return 2.0**45 + number if number % 50 == 11 else number * 1.37 + 0.25
     precision, scale = (*column.limits, 0)[:2] if column.limits else (12, 4)
     if number % 50 == 11 and column.limits:
         return "9" * (precision - scale) + ("." + "9" * scale if scale else "")
@@ -385,8 +393,17 @@ def _text(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> str
         return few[number % len(few)]
     made = _named(column, number, unique=unique)
     if unique or column.words & _UNIQUE_NAMES or len(made) > limit:
-        return _fitted(made, number, limit)
+        return _fitted(_stretched(made, column, limit) if number % 50 == 13 else made, number, limit)
     return _odd(made, number, limit)
+
+
+def _stretched(made: str, column: SeedColumn, limit: int) -> str:
+    """Return a text that is as long as its type allows, and begins or ends as it did."""
+    if limit <= 20 or column.words & _PHONE_NAMES or _holds_uuids(column):
+        return made
+    if "@" in made:
+        return made.rjust(min(limit, _LONGEST_ADDRESS), "x")
+    return made.ljust(limit, "x")
 
 
 def _odd(made: str, number: int, limit: int) -> str:
