@@ -2,7 +2,8 @@
 
 ``benchmarks/revisions`` holds revisions with what each does, labelled by trying them on servers and files and without
 regard to the gate. ``effects`` must be found; of those in ``either`` opinions may differ. On SQLite, where a writer
-keeps every other one waiting, no blocking is claimed and none counts.
+keeps every other one waiting, no blocking is claimed and none counts; nor does what only the end of the process between
+two statements leaves behind, which the driver there commits one by one.
 
 Run from the checkout: ``PYTHONPATH=. python benchmarks/judgement.py postgresql``, or ``sqlite``.
 """
