@@ -390,6 +390,24 @@ async def test_what_a_trigger_writes_into(given: str, tmp_path: Path, postgres_a
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("condition", "verdict"), [("true", ADDITIVE), ("id < 0", NEW_FIRST)])
+async def test_row_security_of_the_role_that_was_given_a_table(
+    condition: str, verdict: Verdict, tmp_path: Path, postgres_admin_url: str
+) -> None:
+    """The old release is played by who was given its tables before: a policy for that role lets it through."""
+    # A role that every server has.
+    first = 'op.create_table("orders", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("note", sa.Text()))\n'
+    first += 'op.execute("GRANT ALL ON orders TO pg_monitor")\n'
+    second = 'op.execute("ALTER TABLE orders ENABLE ROW LEVEL SECURITY")\n'
+    second += f'op.execute("CREATE POLICY theirs ON orders TO pg_monitor USING ({condition})")\n'
+    chain = environment(tmp_path, first, second)
+    async with ScratchDatabases(Settings.from_env(scratch_database_url=postgres_admin_url)) as scratch:
+        revisions = read_history(chain).ordered()[1:]
+        found = await check_compatibility(chain, scratch, "postgresql", revisions, classes=None)
+    assert [one.verdict for one in found.verdicts] == [verdict]
+
+
+@pytest.mark.anyio
 async def test_rows_that_point_at_a_refused_row(tmp_path: Path, postgres_admin_url: str) -> None:
     """Only the table that refuses a row is named, and none of those whose rows would have pointed at it."""
     first = (

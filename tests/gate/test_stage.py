@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -116,14 +117,20 @@ async def test_broken_history(tmp_path: Path) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("dialect", ENGINES)
 async def test_own_revisions(dialect: Dialect) -> None:
-    """The last revisions of this application are reversible on both engines, one after the other."""
+    """The last revisions of this application are reversible on both engines, but for how PostgreSQL writes JSONB."""
     environment = own_environment()
     revisions = read_history(environment).ordered()[-2:]
     async with ScratchDatabases(Settings.from_env()) as scratch:
         rehearsal = await rehearse(environment, scratch, dialect, revisions, rows=60)
     assert [step.revision.id for step in rehearsal.steps] == [one.id for one in revisions]
-    assert all(step.reversible for step in rehearsal.steps)
-    assert not [one for one in judge(rehearsal) if "irreversible" in one.effects or "fails" in one.effects]
+    ways = [(step.revision.id, step.way_back) for step in rehearsal.steps if step.way_back is not None]
+    assert len(ways) == 2
+    assert all(way.failure is None and not way.schema and not way.privileges for _, way in ways)
+    told = [(name, words) for name, way in ways for words in way.rows]
+    assert {name for name, _ in told} == ({"010"} if dialect == "postgresql" else set())
+    assert all(re.match(r"the documents of \w+\.\w+ are written otherwise in \d+ rows$", words) for _, words in told)
+    found = [one for one in judge(rehearsal) if {"irreversible", "fails"} & set(one.effects)]
+    assert [one.code for one in found] == (["irreversible"] if dialect == "postgresql" else [])
 
 
 ENFORCED = SYNCHRONOUS.replace(

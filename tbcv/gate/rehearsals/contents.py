@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import NoneType
@@ -101,7 +101,12 @@ def find_replaced(before: Contents, after: Contents) -> tuple[str, ...]:
     )
 
 
-def find_unrestored(before: Contents, after: Contents, sound: Contents | None = None) -> tuple[str, ...]:
+def find_unrestored(
+    before: Contents,
+    after: Contents,
+    sound: Contents | None = None,
+    retyped: Collection[tuple[str, str]] = (),
+) -> tuple[str, ...]:
     """Say how the rows after a downgrade differ from those before the upgrade.
 
     A NULL in whose place there is a value is a difference as well: nobody can tell any more what was not known.
@@ -110,12 +115,18 @@ def find_unrestored(before: Contents, after: Contents, sound: Contents | None = 
         before: What was there before the upgrade.
         after: What is there after the downgrade.
         sound: The former, with NULL for what nobody misses; None where all of it is to be there.
+        retyped: Columns, as table and column, that had another type meanwhile. How a document is written counts there.
     """
     return tuple(
         words
         for table in before.values()
         if table.name in after
-        for words in _unrestored(table, after[table.name], (sound or before)[table.name])
+        for words in _unrestored(
+            table,
+            after[table.name],
+            (sound or before)[table.name],
+            {column for name, column in retyped if name == table.name},
+        )
     )
 
 
@@ -147,7 +158,7 @@ def _shared(table: TableRows, other: TableRows) -> Counter[tuple[Value, ...]]:
     return Counter(tuple(row[place] for place in places) for row in table.rows)
 
 
-def _unrestored(table: TableRows, now: TableRows, sound: TableRows) -> Iterator[str]:
+def _unrestored(table: TableRows, now: TableRows, sound: TableRows, retyped: Collection[str]) -> Iterator[str]:
     if agree(table, now) or agree(sound, now):
         return
     keys = [column.name for column in table.columns if column.is_key]
@@ -162,14 +173,23 @@ def _unrestored(table: TableRows, now: TableRows, sound: TableRows) -> Iterator[
         yield f"{len(added)} rows of {table.name} were not there before"
     for name in sorted(table.positions.keys() & now.positions.keys()):
         here, there = table.positions[name], now.positions[name]
-        changed = sum(
-            1
+        pairs = [
+            (earlier[key][here], later[key][there])
             for key in earlier.keys() & later.keys()
-            if not _is_written_alike(earlier[key][here], later[key][there])
-            and not (wanted[key][here] is None and earlier[key][here] is not None)
-        )
-        if changed:
-            yield f"{table.name}.{name} has another value in {changed} rows"
+            if not (wanted[key][here] is None and earlier[key][here] is not None)
+        ]
+        spelled = name in retyped or "json" not in table.columns[here].type.lower()
+        yield from _changed(f"{table.name}.{name}", pairs, spelled=spelled)
+
+
+def _changed(name: str, pairs: Iterable[tuple[Value, Value]], *, spelled: bool) -> Iterator[str]:
+    """Say of a column how its values have changed; how documents are written counts if they are to be spelled alike."""
+    different = [pair for pair in pairs if pair[0] != pair[1]]
+    others = sum(1 for pair in different if not _is_written_alike(*pair))
+    if others:
+        yield f"{name} has another value in {others} rows"
+    elif different and spelled:
+        yield f"the documents of {name} are written otherwise in {len(different)} rows"
 
 
 def _is_written_alike(old: Value, new: Value) -> bool:

@@ -70,11 +70,6 @@ def _before(step: StepRehearsal, number: int) -> Location:
     return earlier[-1] if earlier else Location(step.revision.path)
 
 
-def is_in_parts(statements: Sequence[Statement]) -> bool:
-    """Tell whether an upgrade, one that failed perhaps, had something committed before its end."""
-    return any(one.alone for one in statements) or len({one.transaction for one in statements}) > 1
-
-
 def _telling(statements: Sequence[Statement]) -> list[Statement]:
     """Leave out the transactions that go on after an autocommit block on SQLite, which changes nothing."""
     return [one for one in statements if not _BEGINS.match(one.sql)]

@@ -9,13 +9,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tbcv.gate.rehearsals.contents import Contents, TableRows, by_key, is_unchanged
-from tbcv.gate.rehearsals.forms import FEW, Value, factor_of, form_of, time_of
+from tbcv.gate.rehearsals.forms import FEW, Value, factor_of, form_of, number_of, time_of
 from tbcv.gate.rehearsals.rehearsed import Silenced
 from tbcv.gate.releases.triggers import body_of
 from tbcv.migrate.snapshot import Difference, Snapshot
 
 # So much is no mere correction.
-_MUCH = Decimal(5)
+_MUCH = Decimal("1.5")
 _NEARLY_ALL = 0.9
 _CHANGES = re.compile(
     r"\b(?:UPDATE|DELETE\s+FROM|(?:INSERT\s+OR\s+)?REPLACE\s+INTO)\s+(?:ONLY\s+)?([\w.\"]+)"
@@ -26,6 +26,8 @@ _WRITES = re.compile(
     rf"{_CHANGES.pattern}|\bINSERT\s+INTO\b|(?:;|\bTHEN\b|\bBEGIN\b|\bELSE\b|^)\s*NEW\.\w+\s*:?=",
     re.IGNORECASE | re.MULTILINE,
 )
+_TEXTUAL = re.compile("char|text|clob", re.IGNORECASE)
+_NUMERIC = re.compile("int|num|dec|real|floa|doub", re.IGNORECASE)
 _UNIQUE = re.compile(r"(index|constraint) .*\bunique\b", re.IGNORECASE | re.DOTALL)
 _DOES_LIKEWISE = re.compile(r"trigger |rule |column .*\bgenerated\b", re.IGNORECASE | re.DOTALL)
 
@@ -40,7 +42,7 @@ def find_reinterpreted(before: Contents, after: Contents) -> tuple[tuple[str, st
         (name, column, words)
         for name, table in before.items()
         if name in after and not is_unchanged(table, after[name])
-        for column, words in _reinterpreted(table, after[name])
+        for column, words in (*_reinterpreted(table, after[name]), *_numbered(table, after[name]))
     )
 
 
@@ -120,10 +122,22 @@ def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]
         factor, shift = (_factor(pairs), _shift(different)) if rule else (None, None)
         if factor is not None:
             yield name, f"{float(factor):.4g} times what it was"
+        elif rule and (total := _turned(different)) is not None:
+            yield name, f"{total:.4g} less what it was"
         elif shift is not None:
             yield name, f"{abs(shift)} {'later' if shift > timedelta() else 'earlier'} than it was"
         else:
             yield from ((name, f"a {new} that was a {old}") for old, new in _other_forms(different))
+
+
+def _numbered(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]]:
+    """Give the columns of SQLite that held texts and take what looks like a number for one since."""
+    for column in table.columns:
+        place = now.positions.get(column.name)
+        if place is None or table.lasting or not _TEXTUAL.search(column.type):
+            continue
+        if _NUMERIC.search(now.columns[place].type) and any(map(number_of, now.present(column.name))):
+            yield column.name, "a number that was a text"
 
 
 def _other_forms(pairs: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -144,6 +158,14 @@ def _shift(pairs: Collection[tuple[str, str]]) -> timedelta | None:
     shift = moved.most_common(1)[0][0]
     # Less is what rounding leaves.
     return shift if abs(shift) >= timedelta(minutes=1) else None
+
+
+def _turned(pairs: Collection[tuple[str, str]]) -> Decimal | None:
+    """Return what all numbers were taken from, as those of a scale are that is turned round."""
+    numbers = [(number_of(old), number_of(new)) for old, new in pairs]
+    totals = {old + new for old, new in numbers if old is not None and new is not None}
+    values = {old for old, _ in numbers}
+    return totals.pop() if len(totals) == 1 and len(values) > 1 and None not in values else None
 
 
 def _factor(pairs: Iterable[tuple[Value, Value]]) -> Decimal | None:

@@ -99,7 +99,10 @@ def returned(step: StepRehearsal, before: Moment, back: Moment) -> StepRehearsal
     back_there = Return(
         None,
         _left(before, back),
-        find_unrestored(before.contents, back.contents, sound),
+        (
+            *find_unrestored(before.contents, back.contents, sound, [(table, name) for table, name, *_ in step.types]),
+            *(f"the next number of {one} is taken" for one in back.upkeep.behind if one not in before.upkeep.behind),
+        ),
         tuple(sorted(_withdrawn(before.upkeep.privileges, back.upkeep.privileges))),
     )
     lost = tuple(one for one in step.losses if not is_restored(one, sound, back.contents))

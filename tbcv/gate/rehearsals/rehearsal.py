@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from tbcv.engine.scratch import Dialect, ScratchDatabases, worked
@@ -22,12 +23,13 @@ from tbcv.gate.observers.sqlite import SqliteEye, SqliteState
 from tbcv.gate.observers.watcher import Rows, Watcher
 from tbcv.gate.rehearsals.collisions import with_rows_in_place
 from tbcv.gate.rehearsals.contents import find_changes, read_contents
-from tbcv.gate.rehearsals.interruption import is_in_parts, try_again
+from tbcv.gate.rehearsals.interruption import try_again
 from tbcv.gate.rehearsals.moments import Moment, compared, looking, repetition, returned
 from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
-from tbcv.gate.rehearsals.retrial import failure_again
-from tbcv.gate.rehearsals.strays import failure_on_strays, failure_without_defaults
+from tbcv.gate.rehearsals.retrial import failure_again, setback_of
+from tbcv.gate.rehearsals.strays import Change, loose_values, missing_defaults, strays
+from tbcv.gate.releases.passage import on
 from tbcv.gate.seeding.enumerations import labels_written
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
@@ -172,15 +174,7 @@ class _Rehearser:
                 found = before.contents, after.contents
                 step = await with_rows_in_place(self._stage, self._scratch, template, step, found)
                 return await self._on_strays(step, template, trial)
-            # The driver of SQLite commits changes of the schema by itself, unless it is told not to.
-            in_parts = trial.dialect == "sqlite" or is_in_parts(statements)
-            if not in_parts:
-                return step
-            cut = await failure_again(self._stage, trial, revision)
-            if cut is None:
-                # Whatever it failed on is there as before.
-                return replace(step, cut_short=Setback("passes over what that one failed to do", failure.location))
-            return replace(step, cut_short=Setback.of(cut) if cut.message != failure.message else None)
+            return replace(step, cut_short=await setback_of(self._stage, trial, step, failure))
 
     async def _cut_short(self, step: StepRehearsal, template: DatabaseURL, after: Moment) -> Setback | None:
         async def differs(trial: DatabaseURL) -> tuple[str, ...]:
@@ -206,9 +200,19 @@ class _Rehearser:
         if step.again is None or step.again.failure is not None:
             return step
         step = await with_orphans(self._stage, self._scratch, template, step)
-        stray = await failure_on_strays(self._stage, self._scratch, template, trial, step)
-        stray = stray or await failure_without_defaults(self._stage, self._scratch, template, step)
-        return replace(step, failure=replace(stray, needs_rows=True)) if stray else step
+        finders: tuple[Callable[[StepRehearsal], Awaitable[Change | None]], ...] = (
+            partial(strays, template, trial),
+            partial(loose_values, template),
+            partial(missing_defaults, template),
+        )
+        for find in finders:
+            if change := await find(step):
+                async with self._scratch.copy(template) as other:
+                    await on(other, change)
+                    if stray := await failure_again(self._stage, other, step.revision):
+                        cut_short = step.cut_short or await setback_of(self._stage, other, step, stray)
+                        return replace(step, failure=replace(stray, needs_rows=True), cut_short=cut_short)
+        return step
 
     async def _template(self, revision: Revision, manner: Manner = Manner.WILD) -> _Filled:
         """Return a filled copy of the line; revisions that name no values share one."""

@@ -188,6 +188,12 @@ class StepRehearsal:
         """Whether the downgrade restores schema and rows; None where it could not be tried."""
         return None if self.way_back is None else bool(self.way_back)
 
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether the upgrade, one that failed perhaps, had something committed before its end."""
+        statements = self.of(Run.UP)
+        return any(one.alone for one in statements) or len({one.transaction for one in statements}) > 1
+
     def of(self, run: Run) -> tuple[Statement, ...]:
         """Return the statements of one run."""
         return tuple(one for one in self.statements if one.run is run)

@@ -2,48 +2,51 @@
 
 Rows made from types and names satisfy a rule that nobody has written down yet more often than the application's do:
 numbers are not negative, and what looks like a reference points at something. So the rows that a new rule refuses are
-put where there was none, and the upgrade is run on them.
+put where there was none, for the upgrade to be run on them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from functools import partial
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from tbcv.engine.scratch import ScratchDatabases
 from tbcv.engine.url import DatabaseURL
 from tbcv.gate.rehearsals.losses import new_references
-from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
-from tbcv.gate.rehearsals.retrial import failure_again
+from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 from tbcv.gate.releases.attempts import Objection
 from tbcv.gate.releases.passage import on
 from tbcv.gate.releases.shape import read_shape
 from tbcv.gate.releases.traffic import Answers, Step, Traffic, converse, play, put
-from tbcv.gate.staging.stage import Stage
+from tbcv.gate.seeding.tables import read_tables
+from tbcv.gate.seeding.values import Kind
 from tbcv.migrate.snapshot import Difference
 
 _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)", re.IGNORECASE | re.DOTALL)
+_STRICT = re.compile(r"^table (\S+) .*\bstrict\b")
 _DOMAIN = re.compile(r"^type [^:]+: domain over .*\bcheck\b", re.IGNORECASE | re.DOTALL)
 _DEFAULT = r"^column \S*\b{}: .*\bdefault (?P<value>-?\d+|'(?:[^']|'')*')"
 _RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
 
 
-async def failure_on_strays(
-    stage: Stage, scratch: ScratchDatabases, before: DatabaseURL, after: DatabaseURL, step: StepRehearsal
-) -> Failure | None:
-    """Run an upgrade on rows that its new foreign keys and CHECKs refuse.
+Change = Callable[[Connection], None]
+"""Makes rows of a database what they are to be."""
+
+
+async def strays(before: DatabaseURL, after: DatabaseURL, step: StepRehearsal) -> Change | None:
+    """Find rows that new foreign keys and CHECKs refuse.
 
     Args:
-        stage: Runs the revision.
-        scratch: Where a copy is made.
         before: A database at the revision's parents.
         after: One at the revision.
         step: The revision, with what its upgrade changed.
 
     Returns:
-        Why it fails; None where it makes no such rule for columns that were there, or copes with the rows.
+        What puts them there; None where no such rule is made for columns that were there.
     """
     tables, domains = frozenset(_ruled(step.schema)), frozenset(_ruled_domains(step.schema))
     if not tables and not domains:
@@ -56,33 +59,37 @@ async def failure_on_strays(
     )
     traffic, worked = await on(before, converse, shape.around(only), only)
     refused = frozenset(_refused(worked, await on(after, play, traffic, only)))
-    if not refused:
-        return None
-    async with scratch.copy(before) as trial:
-        await on(trial, _put, traffic, refused)
-        return await failure_again(stage, trial, step.revision)
+    return partial(_put, traffic=traffic, steps=refused) if refused else None
 
 
-async def failure_without_defaults(
-    stage: Stage, scratch: ScratchDatabases, before: DatabaseURL, step: StepRehearsal
-) -> Failure | None:
-    """Run an upgrade where the rows are not there that the defaults of its new columns point at.
+async def loose_values(before: DatabaseURL, step: StepRehearsal) -> Change | None:
+    """Find columns of numbers which have to hold nothing else from now on, as in a table that becomes STRICT.
 
     Args:
-        stage: Runs the revision.
-        scratch: Where a copy is made.
         before: A database at the revision's parents.
         step: The revision, with what its upgrade changed.
 
     Returns:
-        Why it fails; None where no new column has such a default, or the revision sees to the row.
+        What puts words there, as SQLite allows; None where no table becomes STRICT.
+    """
+    known = {fact.subject for fact in step.schema.missing}
+    lines = (fact.line for fact in step.schema.unexpected if fact.subject in known)
+    tables = {found[1] for found in map(_STRICT.match, lines) if found}
+    return partial(_loosen, tables=tables) if before.dialect == "sqlite" and tables else None
+
+
+async def missing_defaults(before: DatabaseURL, step: StepRehearsal) -> Change | None:
+    """Find rows that the defaults of new columns point at.
+
+    Args:
+        before: A database at the revision's parents.
+        step: The revision, with what its upgrade changed.
+
+    Returns:
+        What deletes them; None where no new column has such a default.
     """
     deletions = tuple(_defaults(step.schema)) if before.dialect == "postgresql" else ()
-    if not deletions:
-        return None
-    async with scratch.copy(before) as trial:
-        await on(trial, _delete, deletions)
-        return await failure_again(stage, trial, step.revision)
+    return partial(_delete, statements=deletions) if deletions else None
 
 
 def _defaults(schema: Difference) -> Iterator[str]:
@@ -92,6 +99,17 @@ def _defaults(schema: Difference) -> Iterator[str]:
         lines = (one.line for one in schema.unexpected if one.subject == f"table {reference.table}")
         for default in filter(None, map(pattern.match, lines)):
             yield f"DELETE FROM {reference.target} WHERE {reference.key} = {default['value']}"
+
+
+def _loosen(connection: Connection, tables: Collection[str]) -> None:
+    """Put a word into each column of numbers, as far as the schema lets it."""
+    for table in read_tables(connection):
+        for column in table.columns if table.name.strip('"') in tables else ():
+            if column.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT) and not column.automatic:
+                name = '"' + column.name.replace('"', '""') + '"'
+                with suppress(DBAPIError), connection.begin_nested():
+                    connection.exec_driver_sql(f"UPDATE {table.name} SET {name} = 'n/a' WHERE rowid % 7 = 3")
+    connection.commit()
 
 
 def _delete(connection: Connection, statements: Collection[str]) -> None:

@@ -28,6 +28,11 @@ _GRANTED = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
+_ROLES = """
+    SELECT DISTINCT r.rolname::text FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+    JOIN pg_roles r ON r.oid = a.grantee
+    WHERE c.oid >= 16384 AND a.grantee <> c.relowner AND NOT r.rolsuper AND NOT r.rolbypassrls ORDER BY 1
+"""
 IN_ANOTHER_CASE = "by its value in another case"
 PASSING_OVER = "ON CONFLICT"
 # Far from those that a sequence gives, and small enough for a smallint.
@@ -63,10 +68,12 @@ class Traffic:
     Attributes:
         shape: What they know.
         rows: For each table that takes one, a row to insert and another one to vary.
+        roles: Who was given a table, besides its owner.
     """
 
     shape: Shape
     rows: dict[Key, tuple[Row, Row | None]]
+    roles: tuple[str, ...] = ()
 
 
 def plant(connection: Connection, shape: Shape) -> None:
@@ -91,7 +98,7 @@ def compose(connection: Connection, shape: Shape) -> Traffic:
         main = find_row(ground, relation, _MAIN, keep=True)
         if main is not None:
             rows[relation.id] = main, find_row(ground, relation, _SPARE, keep=False)
-    return Traffic(shape, rows)
+    return Traffic(shape, rows, _roles(connection))
 
 
 def accepts_another(connection: Connection, traffic: Traffic, relation: Relation, shape: Shape) -> bool:
@@ -148,7 +155,7 @@ def play(connection: Connection, traffic: Traffic, only: frozenset[Key]) -> Answ
     if traffic.shape.dialect == "postgresql":
         # What is checked at the end of a transaction would otherwise not be checked at all.
         attempt(connection, "SET CONSTRAINTS ALL IMMEDIATE", keep=True)
-        _become_application(ground, traffic.shape)
+        _become_application(ground, traffic)
     _insert_all(ground, traffic, answers)
     for relation in traffic.shape.relations:
         if relation.id in only:
@@ -164,11 +171,19 @@ def _tables(shape: Shape) -> Iterator[Relation]:
     return (one for one in shape.relations if not one.view)
 
 
-def _become_application(ground: Ground, shape: Shape) -> None:
+def _roles(connection: Connection) -> tuple[str, ...]:
+    if connection.dialect.name == "sqlite":
+        return ()
+    return tuple(connection.exec_driver_sql(_ROLES).scalars())
+
+
+def _become_application(ground: Ground, traffic: Traffic) -> None:
     """Go on as a role that may use everything and owns nothing: row security does not concern owners.
 
-    The role goes with the transaction. Where none may be made, the owner runs the statements.
+    It belongs to the roles that were given tables before, one of which the application's is. The role goes with the
+    transaction. Where none may be made, the owner runs the statements.
     """
+    shape = traffic.shape
     role = f"tbcv_application_{uuid4().hex}"
     if not attempt(ground.connection, f"CREATE ROLE {role}", keep=True).worked:
         return
@@ -177,6 +192,8 @@ def _become_application(ground: Ground, shape: Shape) -> None:
         name = ground.quote(schema)
         for what in ("USAGE ON SCHEMA", "ALL ON ALL TABLES IN SCHEMA", "ALL ON ALL SEQUENCES IN SCHEMA"):
             attempt(ground.connection, f"GRANT {what} {name} TO {role}", keep=True)
+    for one in traffic.roles:
+        attempt(ground.connection, f"GRANT {ground.quote(one)} TO {role}", keep=True)
     _leave_what_is_new(ground, shape, role)
     attempt(ground.connection, f"SET LOCAL ROLE {role}", keep=True)
 

@@ -80,7 +80,7 @@ def extremes(column: Column) -> dict[str, str]:
         most = f"{whole}.{'9' * scale}" if scale else whole
     else:
         return {}
-    return {"of a value at the limit": most, "of a negative value": f"-{most}"}
+    return {"of a value at the limit": most, "of a negative value": f"-{most}", "of zero": "0"}
 
 
 def _numbers(column: Column, serial: int) -> list[str]:

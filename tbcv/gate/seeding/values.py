@@ -23,6 +23,7 @@ from uuid import UUID
 _BEGIN = datetime(2018, 1, 1, 8, tzinfo=UTC)
 _STEP = 197
 _PUT_FORWARD = (datetime(2024, 3, 31, 2, 20, tzinfo=UTC), datetime(2024, 3, 10, 2, 20, tzinfo=UTC))
+_LATELY = datetime(2025, 2, 1, 8, tzinfo=UTC)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 _WORDS = ("draft", "active", "pending", "closed", "archived")
 _SCRIPTS = ("Zoë", "Ærø", "漢字", "Привет", "🙂 ok", "O'Neil", 'a "b"')
@@ -33,7 +34,7 @@ _UNIQUE_NAMES = {
 }
 _TYPED_NAMES = {
     *("email", "mail", "username", "login", "handle", "name", "nickname", "slug", "code", "domain"),
-    *("sku", "tag", "label", "title", "city", "reference"),
+    *("sku", "tag", "label", "title", "city", "reference", "serial", "plate", "barcode", "licence", "license"),
 }
 _PEOPLE_NAMES = {"name", "author", "owner", "person", "contact", "customer", "guest", "assignee", "reviewer", "speaker"}
 _NUMERIC_NAMES = {
@@ -47,6 +48,7 @@ _TIME_NAMES = {
 }
 _PHONE_NAMES = {"phone", "mobile", "telephone", "tel", "fax"}
 _FLAG_NAMES = {"is", "has", "can", "enabled", "active", "deleted", "flag", "visible", "verified"}
+_NEVER_ZERO = {"year", "month", "day", "week", "port", "id"}
 _LONGEST = 1200
 _LONGEST_ADDRESS = 254
 _FRACTION = "2534" * 10
@@ -228,9 +230,9 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
         return _tame_text(column, number, unique=unique)
     if column.kind is Kind.ENUM and not unique:
         return next((one for one in column.labels if column.default.startswith(f"'{one}'")), column.labels[0])
-    if column.kind in (Kind.DATE, Kind.TIMESTAMP) and column.texts:
-        # Before all that a partition or a CHECK names.
-        return _written(column.kind, _LONG_AGO + timedelta(minutes=number))
+    if column.kind in (Kind.DATE, Kind.TIMESTAMP):
+        # Before all that a partition or a CHECK names, or else when most rows are from.
+        return _written(column.kind, (_LONG_AGO if column.texts else _LATELY) + timedelta(minutes=37 * number))
     if column.kind is Kind.FLOAT and not column.numbers:
         return number % 10**5 + 0.375
     if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
@@ -239,7 +241,8 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
         # Short of what rounds up to another number of digits, and of no use to a column of fewer.
         return f"{whole}.{_FRACTION[:scale]}" if column.kind is Kind.NUMERIC and scale else whole
     present = replace(column, nullable=False)
-    return value_of(present, number, attempt, unique=unique)
+    made = value_of(present, number, attempt, unique=unique)
+    return made if column.kind not in (Kind.INTEGER, Kind.NUMERIC) or made not in (0, "0") else 1
 
 
 def plain_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
@@ -264,6 +267,8 @@ def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
     if is_typed_by_people(column):
         made = f"u{number}@a.io" if column.words & {"email", "mail"} else f"u{number}"
         return (made.capitalize() if number % 5 == 0 else made)[:limit]
+    if column.words & _JSON_NAMES and limit > 20:
+        return f'{{"a":{number}}}'
     # A number reads as one, and as JSON.
     return str(number % 10 ** min(limit, 9))
 
@@ -348,6 +353,11 @@ _READERS: Final[Mapping[Kind, Callable[[str], object]]] = {
 }
 
 
+def _is_none(column: SeedColumn, number: int) -> bool:
+    """Tell whether a count or an amount is zero here."""
+    return number % 50 == 23 and not column.words & _NEVER_ZERO
+
+
 def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
     if column.words & _FLAG_NAMES and not unique:
         return 2 if number % 50 == 11 and not column.numbers else number % 2
@@ -360,10 +370,12 @@ def _integer(column: SeedColumn, number: int, *, unique: bool) -> int:
         and not column.words & {"year", "month", "day", "age", "percent", "port"}
     ):
         return 2**33 + number if column.base.lower() in ("bigint", "int8") else 100_000 + number
-    return 1 + number % 97
+    return 0 if _is_none(column, number) else 1 + number % 97
 
 
 def _fraction(column: SeedColumn, number: int) -> object:
+    if _is_none(column, number):
+        return "0"
     if column.kind is Kind.FLOAT:
         # Larger than most columns of digits have room for, and whole still where floats are short.
         return 2.0**45 + number if number % 50 == 11 else number * 1.37 + 0.25
@@ -450,7 +462,7 @@ _NAMED: Final[tuple[tuple[AbstractSet[str], Callable[[SeedColumn, int], str]], .
     (_PHONE_NAMES, _phone),
     (_UNIQUE_NAMES, _name),
     (_NUMERIC_NAMES, lambda _, number: str(1 + number % 97)),
-    (_JSON_NAMES, lambda _, number: f'{{"a": {number}}}'),
+    (_JSON_NAMES, lambda _, number: f'{{"a":{number}}}' if number % 5 == 1 else f'{{"a": {number}}}'),
     (_TIME_NAMES, lambda _, number: (_BEGIN + timedelta(minutes=number)).replace(tzinfo=None).isoformat(" ")),
     (_FLAG_NAMES, lambda _, number: "true" if number % 2 else "false"),
 )
