@@ -107,6 +107,21 @@ async def test_without_git(repository: Repository, tmp_path: Path) -> None:
         opened(repository, "main")
 
 
+async def test_base_in_a_file_that_is_not_read(repository: Repository) -> None:
+    """Where a base may be a revision that could not be read, or none was found at all, that is said instead."""
+    path = repository.revision("003", "002")
+    repository.edit(path, "revision = '003'", "revision = name()")
+    with pytest.raises(ConfigurationError) as raised:
+        opened(repository, "003")
+    assert path.name in raised.value.hint
+    for one in path.parent.glob("*.py"):
+        one.unlink()
+    with pytest.raises(ConfigurationError) as raised:
+        opened(repository, "003")
+    assert "there is no revision in" in raised.value.hint
+    assert "version_locations in alembic.ini" in raised.value.hint
+
+
 async def test_without_a_main_branch(repository: Repository) -> None:
     """Where no branch is called main nothing is new, and that is said."""
     repository.revision("003", "002")

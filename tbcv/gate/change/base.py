@@ -113,7 +113,7 @@ def opened_base(
     else:
         with tempfile.TemporaryDirectory(prefix="tbcv-base-") as directory:
             if repository is None:
-                yield _outside_of_git(files, given, root)
+                yield _outside_of_git(environment, files, given, root)
             else:
                 base = _of_git(environment, files, given, repository, Path(directory).resolve())
                 yield _checked_out(base, repository, Path(directory, "whole")) if whole and base.commit else base
@@ -147,10 +147,11 @@ def _of_ledger(path: Path, root: Path) -> Base:
     return Base(BaseKind.LEDGER, str(path), f"the ledger {path}", root, released, has_ledger=True)
 
 
-def _outside_of_git(files: RevisionFiles, given: str | None, root: Path) -> Base:
+def _outside_of_git(environment: AlembicEnvironment, files: RevisionFiles, given: str | None, root: Path) -> Base:
     if given is not None:
         raise ConfigurationError(
-            f"--base {given} is no revision and no file, and {root} is in no git repository", hint=_TAKES
+            f"--base {given} is no revision and no file, and {root} is in no git repository",
+            hint=_unknown(environment, files),
         )
     return _nothing(files, root, f"none: {root} is in no git repository, so every revision counts as released")
 
@@ -159,7 +160,7 @@ def _of_git(
     environment: AlembicEnvironment, files: RevisionFiles, given: str | None, repository: Repository, directory: Path
 ) -> Base:
     root = repository.root
-    tip, name = _tip(repository, given)
+    tip, name = _tip(repository, given, _unknown(environment, files))
     if not tip:
         return _nothing(files, root, "none: there is no main branch here, so every revision counts as released")
     commit = _parted(repository, tip, name)
@@ -184,13 +185,23 @@ def _checked_out(base: Base, repository: Repository, target: Path) -> Base:
     return replace(base, checkout=target)
 
 
-def _tip(repository: Repository, given: str | None) -> tuple[str, str]:
+def _unknown(environment: AlembicEnvironment, files: RevisionFiles) -> str:
+    """Return what to do about a base that nobody knows: its revision may be in a file that was not read."""
+    if files.findings:
+        return files.findings[0].message
+    if not files.revisions:
+        where = ", ".join(map(str, environment.version_directories))
+        return f"there is no revision in {where}: let version_locations in {environment.config_file.name} say where"
+    return _TAKES
+
+
+def _tip(repository: Repository, given: str | None, unknown: str) -> tuple[str, str]:
     for name in _DEFAULTS if given is None else (given,):
         if commit := repository.commit(name):
             return commit, name
     if given is None:
         return "", ""
-    hint = _DEEPEN if repository.shallow else _TAKES
+    hint = _DEEPEN if repository.shallow else unknown
     raise ConfigurationError(f"--base {given} is no revision, no file and no commit of {repository.root}", hint=hint)
 
 

@@ -23,8 +23,8 @@ class Hazard:
         recipe: The safe way in Alembic's own Python: the functions of a revision, written for the
             tables ``customers`` and ``orders`` of `docs/hazards.md`.
         dialects: The engines on which it can be observed.
-        tolerable: Whether its effect makes it no error: there is no other way to what is wanted, or a word from
-            somebody mends it.
+        tolerable: Whether its effect makes it no error: there is no other way to what is wanted, or what it leaves can
+            be mended by hand.
     """
 
     code: str
