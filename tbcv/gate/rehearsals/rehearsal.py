@@ -28,7 +28,7 @@ from tbcv.gate.rehearsals.moments import Moment, compared, looking, repetition, 
 from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.retrial import failure_again, setback_of
-from tbcv.gate.rehearsals.strays import Change, loose_values, missing_defaults, strays
+from tbcv.gate.rehearsals.strays import Change, loose_values, missing_defaults, refused_documents, strays
 from tbcv.gate.releases.passage import on
 from tbcv.gate.seeding.enumerations import labels_written
 from tbcv.gate.seeding.named import Named, values_named
@@ -127,7 +127,10 @@ class _Rehearser:
     async def step(self, revision: Revision) -> StepRehearsal:
         """Rehearse one revision on the line as it is."""
         step = await self._tried(revision, await self._template(revision))
-        return step if step.failure is None else await self._with_childless(await self._on_others(step, step.failure))
+        if step.failure is None or step.again is not None:
+            # What came to its end on rows of all kinds has shown on these what it does, whatever others it fails on.
+            return step
+        return await self._with_childless(await self._on_others(step, step.failure))
 
     async def _on_others(self, step: StepRehearsal, failure: Failure) -> StepRehearsal:
         """Run a revision that failed on rows of other kinds, down to none."""
@@ -203,6 +206,7 @@ class _Rehearser:
         finders: tuple[Callable[[StepRehearsal], Awaitable[Change | None]], ...] = (
             partial(strays, template, trial),
             partial(loose_values, template),
+            partial(refused_documents, template),
             partial(missing_defaults, template),
         )
         for find in finders:

@@ -78,6 +78,20 @@ async def loose_values(before: DatabaseURL, step: StepRehearsal) -> Change | Non
     return partial(_loosen, tables=tables) if before.dialect == "sqlite" and tables else None
 
 
+async def refused_documents(before: DatabaseURL, step: StepRehearsal) -> Change | None:
+    """Find columns of documents whose new type takes less than the old one: JSONB has no escape of NUL.
+
+    Args:
+        before: A database at the revision's parents.
+        step: The revision, with what its upgrade changed.
+
+    Returns:
+        What puts such a document there; None where no column of JSON becomes one of JSONB.
+    """
+    columns = [(table, column) for table, column, old, new in step.types if (old, new) == ("json", "jsonb")]
+    return partial(_escape, columns=columns) if before.dialect == "postgresql" and columns else None
+
+
 async def missing_defaults(before: DatabaseURL, step: StepRehearsal) -> Change | None:
     """Find rows that the defaults of new columns point at.
 
@@ -109,6 +123,15 @@ def _loosen(connection: Connection, tables: Collection[str]) -> None:
                 name = '"' + column.name.replace('"', '""') + '"'
                 with suppress(DBAPIError), connection.begin_nested():
                     connection.exec_driver_sql(f"UPDATE {table.name} SET {name} = 'n/a' WHERE rowid % 7 = 3")
+    connection.commit()
+
+
+def _escape(connection: Connection, columns: Collection[tuple[str, str]]) -> None:
+    for table, column in columns:
+        name = '"' + column.replace('"', '""') + '"'
+        with suppress(DBAPIError), connection.begin_nested():
+            one = f"(SELECT min(ctid) FROM {table} WHERE {name} IS NOT NULL)"
+            connection.exec_driver_sql(f'UPDATE {table} SET {name} = \'{{"a": "\\u0000"}}\' WHERE ctid = {one}')
     connection.commit()
 
 
