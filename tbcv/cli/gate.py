@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,9 @@ def check(
     """Say what a change of the schema does, on scratch databases; exit 1 when something blocks it."""
     form = "json" if as_json else form
     files = {path: _format_of(path, form) for path in outputs}
+    if not sys.warnoptions:
+        # Whatever libraries, env.py and revisions warn of in whichever thread is no finding; `python -W` shows it.
+        warnings.simplefilter("ignore")
     verdict = await_result(_check, target, base, dialects, rows)
     for path, name in files.items():
         _write(path, _FORMATS[name](verdict))
