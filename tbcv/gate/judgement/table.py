@@ -233,10 +233,10 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.NOT_RERUNNABLE,),
         title="The upgrade does not work a second time",
-        observed="After an upgrade that failed, the next one fails for what the first has left. Or after a downgrade "
-        "the upgrade fails, or leads to another schema or number of rows. On SQLite the driver commits a change of the "
-        "schema at once, unless `env.py` begins the transaction itself, as tbcv's does: the copy that batch mode makes "
-        "stays behind.",
+        observed="After an upgrade that failed, the next one fails for what the first has left, passes over it, or "
+        "does again what was done. Or after a downgrade the upgrade fails, or leads to another schema or number of "
+        "rows. On SQLite the driver commits a change of the schema at once, unless `env.py` begins the transaction "
+        "itself, as tbcv's does: the copy that batch mode makes stays behind.",
         why="Who goes back and forth, as every deployment that is retried does, is stuck halfway.",
         hint="let nothing of a revision remain that fails or is reverted: types, sequences and rows, invalid indexes",
         recipe="""\
@@ -358,8 +358,8 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="A column keeps its name and means something else",
-        observed="After the upgrade columns of a table have each other's values, or all numbers of one are multiplied, "
-        "all times are moved, or what were times are numbers, or texts mere digests.",
+        observed="After the upgrade columns of a table have each other's values, or all numbers of one are multiplied "
+        "or turned round, all times are moved, or what were times or texts are numbers, or texts mere digests.",
         why="The release that runs reads and writes what it always did: cents as euros, a city as a street.",
         hint="put the new meaning into a new column, and drop the old one in a later release",
         recipe="""\
@@ -399,7 +399,8 @@ def downgrade():
         severity=Severity.ERROR,
         effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="A trigger goes while the release before relies on it",
-        observed="A table from before the revision lacks a trigger that changes or deletes rows, and has no other one.",
+        observed="A table from before the revision lacks a trigger that changes or deletes rows, and has no other one; "
+        "or a rebuild has taken along one that writes rows at all.",
         why="The release that runs leaves to the trigger what it does: sums, copies and time stamps are wrong from now "
         "on, and nothing says so. On SQLite a rebuilt table has lost its triggers.",
         hint="let a release do it itself before the trigger goes; after a batch rebuild, create the trigger again",

@@ -91,7 +91,8 @@ class Stage:
     @property
     def is_led(self) -> bool:
         """Whether ``env.py`` lets tbcv migrate, which follows up what an attempt that was cut short has left."""
-        return _LEADS.search((self._environment.directory / "env.py").read_text(encoding="utf-8")) is not None
+        text = (self._environment.directory / "env.py").read_text(encoding="utf-8", errors="replace")
+        return _LEADS.search(text) is not None
 
     async def upgrade(self, address: DatabaseURL, revisions: Sequence[str], audience: Audience | None = None) -> None:
         """Run the upgrades of revisions, in the order given.
