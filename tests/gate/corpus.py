@@ -85,6 +85,34 @@ def upgrade():
         sa.Column("meta", sa.JSON()),
         sa.UniqueConstraint("album_id", "position", name="photos_position"),
     )
+    op.create_table(
+        "jottings",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("order_id", sa.Integer()),
+        sa.Column("body", sa.Text()),
+        sa.Column("is_pinned", sa.Boolean()),
+    )
+    op.create_table(
+        "tickets",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("size", sa.Text()),
+    )
+    op.create_table(
+        "loans",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("lent_on", sa.Date(), nullable=False),
+        sa.Column("due_on", sa.Date()),
+        sa.Column("returned_on", sa.Date()),
+        sa.Column("noted_on", sa.Date()),
+    )
+    op.create_table(
+        "contacts",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("tenant_id", sa.Integer(), nullable=False),
+        sa.Column("email", sa.String(200), nullable=False),
+        sa.UniqueConstraint("tenant_id", "email", name="contacts_email"),
+    )
     op.create_table("sums", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("total", sa.Integer()))
     op.create_table(
         "moves",
@@ -99,6 +127,7 @@ def upgrade():
         op.execute("CREATE TRIGGER moves_added AFTER INSERT ON moves FOR EACH ROW EXECUTE FUNCTION add()")
         op.execute("CREATE VIEW paid AS SELECT id, amount FROM orders WHERE is_paid")
         op.execute("GRANT SELECT ON paid TO PUBLIC")
+        op.execute("ALTER TABLE tickets ADD tags text[]")
         op.execute("CREATE TYPE mood AS ENUM ('good', 'bad')")
         op.execute("CREATE DOMAIN remark AS text")
         op.execute("CREATE TABLE guests (id integer PRIMARY KEY, said remark)")

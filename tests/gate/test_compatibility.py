@@ -244,6 +244,44 @@ CASES: dict[str, Case] = {
         before='op.execute("CREATE TABLE @_pages (id integer PRIMARY KEY, url text UNIQUE ON CONFLICT REPLACE)")',
         only=("sqlite",),
     ),
+    "dropped_key_of_nobody": Case(
+        BATCH + 'batch.drop_constraint("uq_@", type_="unique")',
+        ADDITIVE,
+        before=BATCH + 'batch.create_unique_constraint("uq_@", ["code", "amount"])',
+    ),
+    "dropped_key_of_a_function": Case(
+        'op.drop_constraint("uq_@", "@")',
+        NEW_FIRST,
+        before='op.create_unique_constraint("uq_@", "@", ["code", "amount"])\n'
+        'op.execute("CREATE FUNCTION @_book(given text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN '
+        "INSERT INTO @ AS known (code, status) VALUES (given, 'new') ON CONFLICT (amount, code) "
+        'DO UPDATE SET note = known.note; END $$")',
+        only=("postgresql",),
+    ),
+    "emptied_no_more": Case(
+        'if op.get_bind().dialect.name == "sqlite":\n'
+        '    op.execute("CREATE TRIGGER @_kept BEFORE UPDATE ON @ WHEN NEW.note IS NULL BEGIN '
+        "SELECT RAISE(ABORT, 'a note is wanted'); END\")\n"
+        "else:\n"
+        '    op.execute("CREATE FUNCTION @_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN '
+        "IF NEW.note IS NULL THEN RAISE 'a note is wanted'; END IF; RETURN NEW; END $$\")\n"
+        '    op.execute("CREATE TRIGGER @_kept BEFORE UPDATE ON @ FOR EACH ROW EXECUTE FUNCTION @_kept()")',
+        NEW_FIRST,
+    ),
+    "children_left_behind": Case(
+        'op.drop_constraint("fk_@_lines", "@_lines", type_="foreignkey")',
+        NEW_FIRST,
+        before='op.create_table("@_lines", sa.Column("id", sa.Integer(), primary_key=True),\n'
+        '    sa.Column("parent", sa.Integer(), sa.ForeignKey("@.id", name="fk_@_lines", ondelete="CASCADE")))',
+        only=("postgresql",),
+    ),
+    "children_never_taken": Case(
+        'op.drop_constraint("fk_@_lines", "@_lines", type_="foreignkey")',
+        ADDITIVE,
+        before='op.create_table("@_lines", sa.Column("id", sa.Integer(), primary_key=True),\n'
+        '    sa.Column("parent", sa.Integer(), sa.ForeignKey("@.id", name="fk_@_lines")))',
+        only=("postgresql",),
+    ),
     # The last one: while a view is broken, SQLite renames no table.
     "dropped_under_view": Case(
         'op.drop_table("@")',

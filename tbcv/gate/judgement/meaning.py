@@ -18,6 +18,7 @@ def sightings_of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
     """Give what the release before would read, write or rely on in vain."""
     yield from _of_narrowing(step)
     yield from _of_meaning(step)
+    yield from _of_absence(step)
     yield from _of_uniqueness(step)
     yield from _of_triggers(step)
     yield from _of_replacement(step)
@@ -46,6 +47,19 @@ def _of_meaning(step: StepRehearsal) -> Iterator[Sighting]:
             line_about(step, column, table),
             (Effect.BREAKS_PREVIOUS_RELEASE,),
             Evidence(relation=f"{table}.{column}"),
+        )
+
+
+def _of_absence(step: StepRehearsal) -> Iterator[Sighting]:
+    """Give what the previous release would look for where it is no more."""
+    for table, rows in step.moved:
+        yield Sighting(
+            "rows-moved",
+            f"{rows} rows of {table} stand in another table, where the previous release does not look",
+            line_about(step, table.split(".")[-1].strip('"')),
+            (Effect.BREAKS_PREVIOUS_RELEASE,),
+            Evidence(relation=table, rows=rows),
+            "whether the previous release still looks for such rows",
         )
 
 

@@ -16,9 +16,8 @@ from tbcv.gate.rehearsals.losses import RowsLost
 from tbcv.gate.rehearsals.rehearsed import Failure, StepRehearsal
 
 _DATA_CODES = {"22001", "22003", "22P02", "22007", "22008"}
+_CHANGES_ROWS = re.compile(r"\s*(?:UPDATE|INSERT)\b", re.IGNORECASE)
 _TRANSACTION_CODES = {"25001", "25P01", "2D000", "55P04"}
-_DUPLICATE_OBJECT = "42710"
-_MAKES_TYPE = re.compile(r"\s*CREATE\s+TYPE\b", re.IGNORECASE)
 _OTHER_ENGINE = re.compile(r'^near "|SQLite dialect|no such function|unrecognized token', re.IGNORECASE)
 _IN_TRANSACTION = re.compile(r"within a transaction|inside a transaction", re.IGNORECASE)
 
@@ -42,7 +41,8 @@ def _of_failure(failure: Failure, dialect: str) -> Sighting:
         concurrently = re.search(r"\bCONCURRENTLY\b", failure.statement, re.IGNORECASE)
         code = "concurrently-in-transaction" if concurrently else "transaction-mismatch"
     elif failure.needs_rows:
-        code = "type-narrowing" if failure.code in _DATA_CODES else "fails-on-existing-data"
+        narrows = failure.code in _DATA_CODES and not _CHANGES_ROWS.match(failure.statement)
+        code = "type-narrowing" if narrows else "fails-on-existing-data"
     elif failure.code == "42601" or (dialect == "sqlite" and _OTHER_ENGINE.search(failure.message)):
         code = "other-engine"
     what = "the upgrade fails on existing rows" if failure.needs_rows else "the upgrade fails"
@@ -137,10 +137,6 @@ def _cause(step: StepRehearsal) -> Location:
     return function_at(step.revision.path, "downgrade")
 
 
-def _is_stopped_by_type(failure: Failure | None) -> bool:
-    return failure is not None and failure.code == _DUPLICATE_OBJECT and bool(_MAKES_TYPE.match(failure.statement))
-
-
 def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
     if step.cut_short is not None:
         failed = step.failure is not None
@@ -152,9 +148,7 @@ def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
             (Effect.NOT_RERUNNABLE,),
         )
     again = step.again
-    # Where the downgrade does not restore what was, what comes of another upgrade adds nothing to that, unless it is
-    # what nobody thinks of: the type of a column that is gone.
-    if again is None or not (step.way_back or _is_stopped_by_type(again.failure)):
+    if again is None:
         return
     if again.failure is not None:
         yield Sighting(
@@ -164,6 +158,9 @@ def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
             (Effect.NOT_RERUNNABLE,),
             Evidence(again.failure.statement) if again.failure.statement else None,
         )
+    elif not step.way_back:
+        # Where the downgrade does not restore what was, that another upgrade leads elsewhere adds nothing to that.
+        return
     elif again.schema or again.counts:
         facts = [fact.line for fact in (*again.schema.missing, *again.schema.unexpected)]
         what = [*(f"another number of rows in {name}" for name in again.counts), *facts]

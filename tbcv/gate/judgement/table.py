@@ -267,7 +267,8 @@ def downgrade():
         recipe="""\
 def upgrade():
     with op.get_context().autocommit_block():
-        op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True, if_not_exists=True)
+        op.drop_index("ix_orders_amount", "orders", postgresql_concurrently=True, if_exists=True)
+        op.create_index("ix_orders_amount", "orders", ["amount"], postgresql_concurrently=True)
     op.add_column("orders", sa.Column("weight", sa.Float()))
 
 
@@ -282,9 +283,11 @@ def downgrade():
         tolerable=True,
         effects=(Effect.NOT_RERUNNABLE,),
         title="A concurrent index build that cannot begin again",
-        observed="CREATE INDEX CONCURRENTLY as the last thing that a revision does, in a project whose `env.py` does "
-        "not let tbcv migrate: where the process ended before the revision was recorded, the next upgrade fails.",
-        why="A build that is cut short leaves its index behind, an invalid one mostly. Somebody must drop it by hand.",
+        observed="CREATE INDEX CONCURRENTLY in a project whose `env.py` does not let tbcv migrate: where the process "
+        "ended before the revision was recorded, the next upgrade fails, or keeps an index that was marked as "
+        "PostgreSQL marks one whose build was cut short.",
+        why="A build that is cut short leaves its index behind: no query uses it, and every write keeps it up. The "
+        "next attempt stumbles over it, or passes it over with IF NOT EXISTS, until somebody drops it by hand.",
         hint="drop it first, if it exists: IF NOT EXISTS alone would keep an invalid one",
         recipe="""\
 def upgrade():
@@ -359,7 +362,8 @@ def downgrade():
         effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
         title="A column keeps its name and means something else",
         observed="After the upgrade columns of a table have each other's values, or all numbers of one are multiplied "
-        "or turned round, all times are moved, or what were times or texts are numbers, or texts mere digests.",
+        "or turned round, all times are moved, all words that tell rows apart have something before or behind them or "
+        "are in another case, or what were times or texts are numbers, or texts mere digests.",
         why="The release that runs reads and writes what it always did: cents as euros, a city as a street.",
         hint="put the new meaning into a new column, and drop the old one in a later release",
         recipe="""\
@@ -370,6 +374,29 @@ def upgrade():
 
 def downgrade():
     op.drop_column("orders", "grams")
+""",
+    ),
+    Hazard(
+        code="rows-moved",
+        severity=Severity.WARNING,
+        tolerable=True,
+        effects=(Effect.BREAKS_PREVIOUS_RELEASE,),
+        title="Rows go where the release before does not look",
+        observed="A table has fewer rows after the upgrade, and another one has what is missing.",
+        why="The release that runs shows what it finds: no order of last year, and no error either.",
+        hint="copy them, let a release read both tables, and delete them in a later one",
+        recipe="""\
+def upgrade():
+    op.create_table(
+        "old_orders",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("amount", sa.Numeric(12, 2)),
+    )
+    op.execute("INSERT INTO old_orders SELECT id, amount FROM orders WHERE id < 20")
+
+
+def downgrade():
+    op.drop_table("old_orders")
 """,
     ),
     Hazard(

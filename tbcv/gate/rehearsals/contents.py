@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import NoneType
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import DBAPIError
 
 from tbcv.gate.rehearsals.forms import Value, form_of
 
@@ -26,6 +27,8 @@ _TABLES = """
         AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.deptype = 'e' AND e.objid = c.oid)
     ORDER BY 2
 """
+# How SQLite lists columns that cannot be seen, and those that are computed when they are read.
+_HIDDEN, _VIRTUAL = 1, 2
 _COLUMNS = """
     SELECT a.attrelid::int8, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), coalesce(k.key, false)
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
@@ -229,12 +232,23 @@ def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
     for name in sorted(one for one in names if not one.startswith("sqlite_")):
         quoted = '"' + name.replace('"', '""') + '"'
         info = connection.exec_driver_sql(f"PRAGMA table_xinfo({quoted})").all()
-        columns = tuple(Column(row[1], row[1], row[2], bool(row[5])) for row in info if row[6] != 1)
-        selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
-        rows = connection.exec_driver_sql(f"SELECT {selected} FROM {quoted}").all()
+        kept = [row for row in info if row[6] != _HIDDEN]
+        try:
+            columns, rows = _selected(connection, quoted, kept)
+        except DBAPIError:
+            # What is computed when it is read may come to nothing: with bad luck, so that nobody can read it.
+            columns, rows = _selected(connection, quoted, [row for row in kept if row[6] != _VIRTUAL])
         root = roots.get(name, name)
         texts = [_texts(values) for values in zip(*rows, strict=True)]
         yield TableRows(str(root), name, columns, tuple(zip(*texts, strict=True)), lasting=False)
+
+
+def _selected(
+    connection: Connection, table: str, info: Iterable[Sequence[Any]]
+) -> tuple[tuple[Column, ...], Sequence[Row[Any]]]:
+    columns = tuple(Column(row[1], row[1], row[2], bool(row[5])) for row in info)
+    selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns) or "NULL"
+    return columns, connection.exec_driver_sql(f"SELECT {selected} FROM {table}").all()
 
 
 def _texts(values: Sequence[object]) -> Sequence[Value]:

@@ -65,6 +65,18 @@ def _in_utc(time: datetime | None) -> datetime | None:
     return time.astimezone(UTC).replace(tzinfo=None) if time is not None and time.tzinfo else time
 
 
+def are_bound(pairs: Iterable[tuple[Value, Value]]) -> bool:
+    """Tell whether times or numbers are as far from others as every one of them is."""
+    present = [(one or "", other or "") for one, other in pairs]
+    times = [(_in_utc(time_of(one)), _in_utc(time_of(other))) for one, other in present]
+    if all(one is not None and other is not None for one, other in times):
+        return len({other - one for one, other in times if one is not None and other is not None}) == 1
+    numbers = [(number_of(one), number_of(other)) for one, other in present]
+    if all(one is not None and other is not None for one, other in numbers):
+        return len({other - one for one, other in numbers if one is not None and other is not None}) == 1
+    return False
+
+
 def is_spread(old: str, new: str, elsewhere: Collection[str]) -> bool:
     """Tell whether a document only gave up what now stands in other columns."""
     if form_of(old) != "document" or form_of(new) != "document":

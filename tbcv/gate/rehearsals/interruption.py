@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from tbcv.engine.scratch import ScratchDatabases
+from tbcv.engine.scratch import ScratchDatabases, worked
 from tbcv.engine.url import DatabaseURL
 from tbcv.findings import Location
 from tbcv.gate.observers.observed import Run, Statement
@@ -23,6 +23,15 @@ from tbcv.migrate.history import Revision
 _MOST = 6
 _LONG = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 _BUILDS = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
+_NEWEST_INDEX = text("SELECT max(indexrelid::bigint) FROM pg_index")
+_SPOIL = text(
+    "UPDATE pg_index SET indisvalid = false WHERE indexrelid::bigint > :newest AND "
+    "has_table_privilege('pg_index', 'UPDATE') RETURNING indexrelid::bigint"
+)
+_SPOILT = text(
+    "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid AND "
+    "indexrelid::bigint = ANY(CAST(:spoilt AS bigint[]))"
+)
 _COMMITS = re.compile(r"\s*(?:COMMIT|END)\b", re.IGNORECASE)
 _BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 
@@ -49,18 +58,45 @@ async def try_again(
     revision = step.revision
     telling = _telling(step.of(Run.UP))
     last = telling[-1].number if telling else 0
-    # What an earlier attempt at an index left, tbcv clears or keeps when it migrates itself.
-    builds = bool(telling) and _BUILDS.match(telling[-1].sql) is not None and not stage.is_led
-    for number in (*_seams(telling), *((last + 1,) if builds else ())):
+    for number in _seams(telling):
         async with scratch.copy(template) as trial:
             try:
                 await stage.upgrade(trial, (revision.id,), _Cut(revision, number, at_end=number > last))
             except _CutError:
                 if failure := await failure_again(stage, trial, revision):
-                    return replace(Setback.of(failure), only_index=builds and number > last)
+                    return Setback.of(failure)
                 if tables := await differs(trial):
                     words = f"leads to other rows in {', '.join(tables)}: what was done already is done again"
                     return Setback(words, _before(step, number))
+    # What an earlier attempt at an index left, tbcv clears or keeps when it migrates itself.
+    builds = [] if stage.is_led else [one for one in telling if _BUILDS.match(one.sql)][:_MOST]
+    for build in builds:
+        async with scratch.copy(template) as trial:
+            if found := await _build_again(stage, trial, step, build, at_end=build.number == last):
+                return found
+    return None
+
+
+async def _build_again(
+    stage: Stage, trial: DatabaseURL, step: StepRehearsal, build: Statement, *, at_end: bool
+) -> Setback | None:
+    """Cut an upgrade short while it builds an index, and run it again.
+
+    Such a build leaves its index behind, which no query uses: a build that is over, and an index that is marked as
+    PostgreSQL marks those, are the same to whoever comes next.
+    """
+    revision = step.revision
+    newest = await worked(trial, lambda one: one.scalar(_NEWEST_INDEX))
+    try:
+        await stage.upgrade(trial, (revision.id,), _Cut(revision, build.number + 1, at_end=at_end))
+    except _CutError:
+        spoilt = await worked(trial, lambda one: one.execute(_SPOIL, {"newest": newest}).scalars().all())
+        if failure := await failure_again(stage, trial, revision):
+            return replace(Setback.of(failure), only_index=True)
+        left = await worked(trial, lambda one: one.execute(_SPOILT, {"spoilt": list(spoilt)}).scalars().all())
+        if left:
+            words = f"keeps {', '.join(left)}, an index that was not built to its end: no query uses it"
+            return Setback(words, build.location or Location(revision.path), only_index=True)
     return None
 
 

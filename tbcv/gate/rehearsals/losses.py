@@ -8,8 +8,20 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from tbcv.gate.rehearsals.carried import left_behind
 from tbcv.gate.rehearsals.contents import Column, Contents, TableRows, agree, by_key, is_alike, is_unchanged
-from tbcv.gate.rehearsals.forms import Value, is_mangled, is_rewritten, is_same, is_spread, rounded, thinned, words_of
+from tbcv.gate.rehearsals.forms import (
+    FEW,
+    Value,
+    are_bound,
+    is_mangled,
+    is_rewritten,
+    is_same,
+    is_spread,
+    rounded,
+    thinned,
+    words_of,
+)
 from tbcv.migrate.snapshot import Difference
 
 _REFERENCE = re.compile(
@@ -58,6 +70,11 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
                 found.append(RowsLost(table.name, None, len(table.rows), "dropped"))
             elif merged := _merged(table, before, after):
                 found.append(RowsLost(table.name, None, merged, "deleted"))
+            else:
+                found += (
+                    RowsLost(table.name, name, table.present(name).total(), "dropped")
+                    for name in left_behind(table, before, after)
+                )
             continue
         if is_unchanged(table, now):
             continue
@@ -66,6 +83,17 @@ def find_losses(before: Contents, after: Contents) -> tuple[RowsLost, ...]:
             found.append(RowsLost(table.name, None, missing, "deleted"))
         found += _column_losses(table, now, before, after)
     return tuple(found)
+
+
+def find_moved(before: Contents, after: Contents) -> tuple[tuple[str, int], ...]:
+    """Return the tables that gave rows to others, and how many; those that are gone altogether are not among them."""
+    return tuple(
+        (name, missing)
+        for name, table in before.items()
+        if name in after
+        and (missing := len(table.rows) - len(after[name].rows)) > 0
+        and _moved_rows(table, after[name], before, after)
+    )
 
 
 def is_restored(loss: RowsLost, before: Contents, back: Contents) -> bool:
@@ -265,6 +293,8 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     moved = {(old, new) for old, new in moved if not is_spread(old, new, elsewhere)}
     if not moved or _is_stamp(same, moved):
         return 0
+    if _is_derived(table, now, column, same):
+        return len(moved)
     mangled = {old for old, new in moved if is_mangled(old, new, converted=column.type != same.type)}
     mangled |= thinned(moved) | rounded(moved)
     sources, targets = Counter(old for old, _ in moved), Counter(new for _, new in pairs)
@@ -272,6 +302,21 @@ def _overwritten(table: TableRows, now: TableRows, column: Column, same: Column)
     confused = {old for old, new in moved if sources[old] > 1 or targets[new] > 1}
     lost = mangled | confused
     return sum(1 for row in earlier.values() if row[here] in lost)
+
+
+def _is_derived(table: TableRows, now: TableRows, column: Column, same: Column) -> bool:
+    """Tell whether what changed is computed from another column of its row, with which it had nothing to do before."""
+    keys = [one.name for one in table.columns if one.is_key]
+    earlier, later = by_key(table, keys), by_key(now, keys)
+    here, there = table.positions[column.name], now.positions[same.name]
+    rows = [(row, later[key]) for key, row in earlier.items() if key in later and row[here] != later[key][there]]
+    rows = [(old, new) for old, new in rows if old[here] is not None and new[there] is not None]
+    others = [one for one in now.positions if one in table.positions and one not in (*keys, same.name)]
+    return len(rows) >= FEW and any(
+        are_bound((new[now.positions[name]], new[there]) for _, new in rows)
+        and not are_bound((old[table.positions[name]], old[here]) for old, _ in rows)
+        for name in others
+    )
 
 
 def _is_stamp(column: Column, moved: Collection[tuple[str, str]]) -> bool:

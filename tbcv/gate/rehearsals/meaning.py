@@ -115,19 +115,44 @@ def _reinterpreted(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]
             continue
         here, there = table.positions[name], now.positions[name]
         values = [(old[here], new[there]) for old, new in rows]
-        pairs = [(before, after) for before, after in values if before is not None and after is not None]
-        different = [(before, after) for before, after in pairs if before != after]
         # Of a few rows it would be a correction.
-        rule = 2 * len(found) > len(rows)
-        factor, shift = (_factor(pairs), _shift(different)) if rule else (None, None)
-        if factor is not None:
-            yield name, f"{float(factor):.4g} times what it was"
-        elif rule and (total := _turned(different)) is not None:
-            yield name, f"{total:.4g} less what it was"
-        elif shift is not None:
-            yield name, f"{abs(shift)} {'later' if shift > timedelta() else 'earlier'} than it was"
+        rule = _rule([(old, new) for old, new in values if old is not None and new is not None])
+        if rule and 2 * len(found) > len(rows):
+            yield name, rule
         else:
+            different = [(old, new) for old, new in values if old is not None and new is not None and old != new]
             yield from ((name, f"a {new} that was a {old}") for old, new in _other_forms(different))
+
+
+def _rule(pairs: Collection[tuple[str, str]]) -> str:
+    """Say what became of all values alike; nothing where there is no such rule."""
+    different = [(before, after) for before, after in pairs if before != after]
+    if (factor := _factor(pairs)) is not None:
+        return f"{float(factor):.4g} times what it was"
+    if (total := _turned(different)) is not None:
+        return f"{total:.4g} less what it was"
+    if mark := _mark(different):
+        return f"what it was with {mark!r} added to it"
+    if _is_recased(different):
+        return "what it was in another case"
+    if (shift := _shift(different)) is not None:
+        return f"{abs(shift)} {'later' if shift > timedelta() else 'earlier'} than it was"
+    return ""
+
+
+def _is_recased(pairs: Collection[tuple[str, str]]) -> bool:
+    """Tell whether words by which rows are found are spelled otherwise; addresses are looked for in any case."""
+    words = {old for old, _ in pairs if "@" not in old}
+    return 4 * len(words) >= 3 * len(pairs) > 3 * FEW and all(old.lower() == new.lower() for old, new in pairs)
+
+
+def _mark(pairs: Collection[tuple[str, str]]) -> str:
+    """Return what was put before or behind all that changed, where each is a word of its own, by which it is found."""
+    words = {old for old, _ in pairs if " " not in old.strip()}
+    if len(pairs) < FEW or 4 * len(words) < 3 * len(pairs) or any(not old or old not in new for old, new in pairs):
+        return ""
+    marks = {tuple(new.split(old, 1)) for old, new in pairs}
+    return "".join(next(iter(marks))) if len(marks) == 1 else ""
 
 
 def _numbered(table: TableRows, now: TableRows) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from tbcv.engine.url import DatabaseURL
 from tbcv.gate.observers.observed import Run
 from tbcv.gate.observers.watcher import Rows
 from tbcv.gate.rehearsals.contents import Contents, find_changes, find_replaced, find_unrestored, read_contents
-from tbcv.gate.rehearsals.losses import find_losses, is_restored, without_dangling
+from tbcv.gate.rehearsals.losses import find_losses, find_moved, is_restored, without_dangling
 from tbcv.gate.rehearsals.meaning import find_collided, find_reinterpreted, find_silenced
 from tbcv.gate.rehearsals.rehearsed import Repetition, Return, StepRehearsal
 from tbcv.gate.rehearsals.upkeep import Privileges, Upkeep, read_upkeep
@@ -26,6 +26,8 @@ from tbcv.migrate.snapshot import Difference, Fact, Snapshot, compare, take_snap
 
 _START = re.compile(r"\bstart -?\d+\b")
 _WORD = re.compile(r"\w+|[^\w\s]")
+_CONSTRAINT = re.compile(r"constraint ")
+_UNNAMED = re.compile(r"constraint [^:]*\.unnamed: ")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def compared(step: StepRehearsal, before: Moment, after: Moment) -> StepRehearsa
         upkeep=(before.upkeep, after.upkeep),
         reinterpreted=find_reinterpreted(before.contents, after.contents),
         replaced=find_replaced(before.contents, after.contents),
+        moved=find_moved(before.contents, after.contents),
         silenced=find_silenced(before.snapshot, schema),
         collided=find_collided(before.contents, after.contents, schema),
     )
@@ -164,7 +167,10 @@ def _compared(before: Snapshot, after: Snapshot) -> Difference:
 
 
 def _left(before: Moment, back: Moment) -> Difference:
-    """Compare two schemas; a key that is a row's number in SQLite never is NULL, whether or not that is written."""
+    """Compare two schemas; what says the same on SQLite, whether or not it is written, is no difference.
+
+    A key that is a row's number never is NULL, and a constraint without a name does what it does with one.
+    """
     difference = _compared(before.snapshot, back.snapshot)
     if before.snapshot.dialect != "sqlite":
         return difference
@@ -173,11 +179,22 @@ def _left(before: Moment, back: Moment) -> Difference:
         for table in before.contents.values()
         if len(keys := [one for one in table.columns if one.is_key]) == 1 and keys[0].type.upper() == "INTEGER"
     }
+    unnamed = {(one.subject, _rule(one)) for one in difference.missing if _UNNAMED.match(one.line)}
+    named = {(one.subject, _rule(one)) for one in difference.unexpected if _CONSTRAINT.match(one.line)} & unnamed
     sides = (
-        tuple(fact for fact in facts if fact.line.removesuffix(" not null") not in numbers)
+        tuple(
+            fact
+            for fact in facts
+            if fact.line.removesuffix(" not null") not in numbers
+            and not (_CONSTRAINT.match(fact.line) and (fact.subject, _rule(fact)) in named)
+        )
         for facts in (difference.missing, difference.unexpected)
     )
     return Difference(*sides)
+
+
+def _rule(constraint: Fact) -> str:
+    return constraint.line.partition(": ")[2]
 
 
 def _withdrawn(before: Privileges, back: Privileges) -> Iterator[str]:

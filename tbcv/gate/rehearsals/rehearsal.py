@@ -7,6 +7,7 @@ tried on, so that before and after can be compared row by row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -28,8 +29,16 @@ from tbcv.gate.rehearsals.moments import Moment, compared, looking, repetition, 
 from tbcv.gate.rehearsals.orphans import with_orphans
 from tbcv.gate.rehearsals.rehearsed import Failure, Rehearsal, Repetition, Return, Setback, StepRehearsal, failure_of
 from tbcv.gate.rehearsals.retrial import failure_again, setback_of
-from tbcv.gate.rehearsals.strays import Change, loose_values, missing_defaults, refused_documents, strays
+from tbcv.gate.rehearsals.strays import (
+    Change,
+    great_numbers,
+    loose_values,
+    missing_defaults,
+    refused_documents,
+    strays,
+)
 from tbcv.gate.releases.passage import on
+from tbcv.gate.seeding.documents import Documents, documents_read
 from tbcv.gate.seeding.enumerations import labels_written
 from tbcv.gate.seeding.named import Named, values_named
 from tbcv.gate.seeding.seed import Manner, Seeded, seed
@@ -41,6 +50,8 @@ from tbcv.migrate.snapshot import compare
 
 # What some rows violate and others do not; NULL in a new column is there whatever the rows are.
 _ABOUT_SOME_ROWS = {"23503", "23505", "23514", "23P01"}
+_UNIQUE = "23505"
+_DELETES = re.compile(r"\s*(?:WITH\b.*)?DELETE\b", re.IGNORECASE | re.DOTALL)
 # Enough to tell a scan of all rows from a look at one.
 _TAME_ROWS = 150
 
@@ -138,7 +149,7 @@ class _Rehearser:
         # What fails on some rows does to others what it would do to them once the rest are as it wants them.
         tame = await self._of_manner(revision, Manner.TAME)
         if tame.failure is None:
-            return _told_with(step, failure, tame)
+            return await self._with_distinct(_told_with(step, failure, tame))
         bare = await self._without_rows(step, failure)
         if bare.failure is None or not bare.failure.needs_rows:
             return bare
@@ -151,12 +162,21 @@ class _Rehearser:
     async def _of_manner(self, revision: Revision, manner: Manner) -> StepRehearsal:
         return await self._tried(revision, await self._template(revision, manner), tame=True)
 
+    async def _with_distinct(self, step: StepRehearsal) -> StepRehearsal:
+        """Add what is lost of rows like those in production, where some that are alike are in the way."""
+        failure = step.failure
+        alike = failure is not None and (failure.code == _UNIQUE or failure.message.startswith("UNIQUE constraint"))
+        return await self._with_losses(step, Manner.DISTINCT) if alike and not step.losses else step
+
     async def _with_childless(self, step: StepRehearsal) -> StepRehearsal:
         """Add what is lost of rows that nothing refers to, where others are kept by what refers to them."""
-        deleting = step.failure is not None and step.failure.statement.lstrip()[:6].upper() == "DELETE"
-        if not deleting or step.losses:
+        statements = [one.sql for one in step.of(Run.UP)] + ([step.failure.statement] if step.failure else [])
+        if step.losses or not any(_DELETES.match(one) for one in statements):
             return step
-        other = await self._of_manner(step.revision, Manner.CHILDLESS)
+        return await self._with_losses(step, Manner.CHILDLESS)
+
+    async def _with_losses(self, step: StepRehearsal, manner: Manner) -> StepRehearsal:
+        other = await self._of_manner(step.revision, manner)
         if other.failure is not None:
             return step
         restored = step.way_back is None or bool(step.way_back)
@@ -207,6 +227,7 @@ class _Rehearser:
             partial(strays, template, trial),
             partial(loose_values, template),
             partial(refused_documents, template),
+            partial(great_numbers, template),
             partial(missing_defaults, template),
         )
         for find in finders:
@@ -220,16 +241,16 @@ class _Rehearser:
 
     async def _template(self, revision: Revision, manner: Manner = Manner.WILD) -> _Filled:
         """Return a filled copy of the line; revisions that name no values share one."""
-        named = values_named(revision.path)
-        key = (manner, repr(sorted(named.items())))
+        named, documents = values_named(revision.path), documents_read(revision.path)
+        key = (manner, repr((sorted(named.items()), documents)))
         if key not in self._filled:
-            self._filled[key] = await self._fill(manner, named)
+            self._filled[key] = await self._fill(manner, named, documents)
         return self._filled[key]
 
-    async def _fill(self, manner: Manner, named: Named) -> _Filled:
+    async def _fill(self, manner: Manner, named: Named, documents: Documents) -> _Filled:
         rows = self._rows if manner is Manner.WILD else min(self._rows, _TAME_ROWS)
         template = await self._stack.enter_async_context(self._scratch.copy(self._line))
-        seeded = await seed(template, rows, manner=manner, named=named, labels=self._labels)
+        seeded = await seed(template, rows, manner=manner, named=named, labels=self._labels, documents=documents)
         async with looking(template) as look:
             return template, seeded, await look()
 

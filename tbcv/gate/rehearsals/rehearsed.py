@@ -71,7 +71,7 @@ class Setback:
     Attributes:
         message: As the end of a sentence: that it fails, or leads to something else.
         location: The line of the revision.
-        only_index: Whether it ended when an index had been built CONCURRENTLY, and nothing else was left to do.
+        only_index: Whether all that stands in the way is an index that was to be built CONCURRENTLY.
     """
 
     message: str
@@ -162,6 +162,7 @@ class StepRehearsal:
         upkeep: Indexes, privileges and sequences before and after.
         reinterpreted: Columns that mean something else since, as table, column and what they are now.
         replaced: Tables in whose place another one stands since.
+        moved: Tables of which rows are in another one since, and how many.
         silenced: Triggers that the writes of the release before do not fire any more.
         collided: What is unique since, as lines of the snapshot, and had rows that were alike in it before.
     """
@@ -180,6 +181,7 @@ class StepRehearsal:
     upkeep: tuple[Upkeep, Upkeep] | None = None
     reinterpreted: tuple[tuple[str, str, str], ...] = ()
     replaced: tuple[str, ...] = ()
+    moved: tuple[tuple[str, int], ...] = ()
     silenced: tuple[Silenced, ...] = ()
     collided: tuple[str, ...] = ()
 

@@ -30,6 +30,8 @@ _RULE = re.compile(r"^constraint [^:]+: (check|foreign key)\b(?!.* not valid\b)"
 _STRICT = re.compile(r"^table (\S+) .*\bstrict\b")
 _DOMAIN = re.compile(r"^type [^:]+: domain over .*\bcheck\b", re.IGNORECASE | re.DOTALL)
 _DEFAULT = r"^column \S*\b{}: .*\bdefault (?P<value>-?\d+|'(?:[^']|'')*')"
+# The greatest of a bigint is nobody's.
+_GREATEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1}
 _RULES = {Objection.CHECK, Objection.FOREIGN_KEY}
 
 
@@ -92,6 +94,20 @@ async def refused_documents(before: DatabaseURL, step: StepRehearsal) -> Change 
     return partial(_escape, columns=columns) if before.dialect == "postgresql" and columns else None
 
 
+async def great_numbers(before: DatabaseURL, step: StepRehearsal) -> Change | None:
+    """Find integers that an upgrade makes other ones of under the same name: a multiple of the greatest has no room.
+
+    Args:
+        before: A database at the revision's parents.
+        step: The revision, with what its upgrade changed.
+
+    Returns:
+        What puts the greatest number there, in one row; None where no such column is.
+    """
+    columns = {(table, column) for table, column, _ in step.reinterpreted}
+    return partial(_heighten, columns=columns) if before.dialect == "postgresql" and columns else None
+
+
 async def missing_defaults(before: DatabaseURL, step: StepRehearsal) -> Change | None:
     """Find rows that the defaults of new columns point at.
 
@@ -132,6 +148,19 @@ def _escape(connection: Connection, columns: Collection[tuple[str, str]]) -> Non
         with suppress(DBAPIError), connection.begin_nested():
             one = f"(SELECT min(ctid) FROM {table} WHERE {name} IS NOT NULL)"
             connection.exec_driver_sql(f'UPDATE {table} SET {name} = \'{{"a": "\\u0000"}}\' WHERE ctid = {one}')
+    connection.commit()
+
+
+def _heighten(connection: Connection, columns: Collection[tuple[str, str]]) -> None:
+    """Put the greatest number of its type into each column, in the row that a loop over all comes to last."""
+    for table in read_tables(connection):
+        for column in table.columns:
+            greatest = _GREATEST.get(column.base.lower())
+            if greatest is not None and (table.name, column.name) in columns:
+                name = '"' + column.name.replace('"', '""') + '"'
+                with suppress(DBAPIError), connection.begin_nested():
+                    last = f"(SELECT max(ctid) FROM {table.name} WHERE {name} IS NOT NULL)"
+                    connection.exec_driver_sql(f"UPDATE {table.name} SET {name} = {greatest} WHERE ctid = {last}")
     connection.commit()
 
 

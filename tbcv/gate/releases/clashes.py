@@ -16,7 +16,8 @@ from numbers import Number
 from tbcv.gate.releases.attempts import Answer, Objection
 from tbcv.gate.releases.rows import mentions
 from tbcv.gate.releases.shape import Key, Reference, Relation, Shape
-from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, PASSING_OVER, Answers, Step
+from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, LEFT_BEHIND, PASSING_OVER, Answers, Step
+from tbcv.gate.releases.triggers import Upsert
 
 _ABOUT_OTHERS = {Objection.CHECK, Objection.UNIQUE, Objection.FOREIGN_KEY, Objection.EXCLUSION}
 
@@ -43,7 +44,10 @@ class Clash:
 
 
 def find_clashes(
-    at_home: tuple[Shape, Answers], away: tuple[Shape, Answers], takes_another: Callable[[Relation], bool]
+    at_home: tuple[Shape, Answers],
+    away: tuple[Shape, Answers],
+    takes_another: Callable[[Relation], bool],
+    upserts: frozenset[Upsert] = frozenset(),
 ) -> tuple[Clash, ...]:
     """Compare the answers of two schemas to the same statements.
 
@@ -52,6 +56,7 @@ def find_clashes(
         away: The other one.
         takes_another: Tells whether the other schema takes another row of the relation that it is given: one with
             the columns of home and with the constraints of both.
+        upserts: What functions that both schemas have insert unless it is there.
     """
     (home, worked), (other, answers) = at_home, away
     failures: list[tuple[Step, Answer]] = []
@@ -63,7 +68,7 @@ def find_clashes(
             there = insert not in worked or (insert in answers and answers[insert].worked)
             failed = after if not after.worked else _unseen(home, other, step, before, after) if there else None
             # Where the row itself is refused, what is done to another one in its place says nothing.
-            if failed is None or _is_unused(other, step):
+            if failed is None or _is_unused(other, step, upserts):
                 continue
             if there or step == insert or not _is_mere_consequence(home, other, step, failed):
                 failures.append((step, failed))
@@ -84,15 +89,18 @@ def find_clashes(
     return tuple(_grouped(home, other, [(step, failed, certain(step, failed)) for step, failed in failures]))
 
 
-def _is_unused(other: Shape, step: Step) -> bool:
+def _is_unused(other: Shape, step: Step, upserts: frozenset[Upsert]) -> bool:
     """Tell whether a statement relies on what is unique in a schema where it is not: nobody needs that for sure.
 
-    Where it is unique still, but of some rows alone, somebody does.
+    Where it is unique still, but of some rows alone, somebody does; and where a function does the same.
     """
+    if not step.what.startswith(PASSING_OVER):
+        return False
+    key = step.what.removeprefix(PASSING_OVER).strip(" ()").split(", ")
+    if (step.relation[1].lower(), frozenset(one.lower() for one in key)) in upserts:
+        return False
     found = other.get(step.relation)
-    return step.what.startswith(PASSING_OVER) and (
-        found is None or not any(step.what == f"{PASSING_OVER} ({', '.join(key)})" for key in found.partial)
-    )
+    return found is None or tuple(key) not in found.partial
 
 
 def _is_mere_consequence(home: Shape, other: Shape, step: Step, failed: Answer) -> bool:
@@ -108,6 +116,8 @@ def _unseen(home: Shape, other: Shape, step: Step, before: Answer, after: Answer
     counted = not (found.view and home.dialect == "sqlite" and step.verb != "SELECT")
     if counted and before.count and not after.count and step.what in ("", IN_ANOTHER_CASE):
         return replace(after, error="it concerns no row", objection=Objection.OTHER)
+    if step.what == LEFT_BEHIND and after.count > before.count:
+        return replace(after, error="it stays behind and points at nothing", objection=Objection.OTHER)
     if step.verb != "SELECT" or step.what or relation.view or before.row is None or after.row is None:
         return None
     # Numbers that the database gives by itself go on from where they were on either side.

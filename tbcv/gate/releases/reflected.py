@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 from tbcv.gate.releases.clashes import Clash, find_clashes
 from tbcv.gate.releases.passage import Side, Stretch, on
 from tbcv.gate.releases.rows import mentions
-from tbcv.gate.releases.shape import Key, Relation, Shape
-from tbcv.gate.releases.traffic import Answers, Traffic, accepts_another, converse, play
-from tbcv.gate.releases.triggers import firing_on
+from tbcv.gate.releases.shape import Key, Relation
+from tbcv.gate.releases.traffic import accepts_another, converse, play
+from tbcv.gate.releases.triggers import firing_on, upserts_in
 from tbcv.migrate.snapshot import compare
 
 # What a changed function or type means for a table, its name does not tell.
@@ -35,19 +35,18 @@ async def reflected_clashes(stretch: Stretch) -> tuple[tuple[Clash, ...], tuple[
 
 async def _compare(home: Side, away: Side, only: frozenset[Key]) -> tuple[Clash, ...]:
     traffic, worked = await on(home.address, converse, home.shape.around(only), only)
-    return await on(away.address, _away, traffic, only, worked, away.shape)
+    upserts = upserts_in(home.snapshot, away.snapshot)
 
+    def clashes(connection: Connection) -> tuple[Clash, ...]:
+        answers = play(connection, traffic, only)
 
-def _away(
-    connection: Connection, traffic: Traffic, only: frozenset[Key], worked: Answers, shape: Shape
-) -> tuple[Clash, ...]:
-    answers = play(connection, traffic, only)
+        def takes_another(relation: Relation) -> bool:
+            connection.rollback()
+            return accepts_another(connection, traffic, relation, away.shape)
 
-    def takes_another(relation: Relation) -> bool:
-        connection.rollback()
-        return accepts_another(connection, traffic, relation, shape)
+        return find_clashes((traffic.shape, worked), (away.shape, answers), takes_another, upserts)
 
-    return find_clashes((traffic.shape, worked), (shape, answers), takes_another)
+    return await on(away.address, clashes)
 
 
 def _touched(before: Side, after: Side) -> frozenset[Key]:

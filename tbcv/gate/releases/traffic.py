@@ -35,6 +35,7 @@ _ROLES = """
 """
 IN_ANOTHER_CASE = "by its value in another case"
 PASSING_OVER = "ON CONFLICT"
+LEFT_BEHIND = "of a row whose other one is deleted"
 # Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
 
@@ -307,6 +308,10 @@ def _updates(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
         literal = values.get(column.name, name)
         statement = f"UPDATE {ground.name(relation.id)} SET {name} = {literal}{where}"
         yield Step(relation.id, "UPDATE", "", column.name), attempt(ground.connection, statement)
+        if column.nullable:
+            emptied = f"UPDATE {ground.name(relation.id)} SET {name} = NULL{where}"
+            step = Step(relation.id, "UPDATE", "to NULL", column.name, declared=True)
+            yield step, attempt(ground.connection, emptied)
 
 
 def _delete_all(ground: Ground, traffic: Traffic, answers: Answers) -> None:
@@ -317,11 +322,27 @@ def _delete_all(ground: Ground, traffic: Traffic, answers: Answers) -> None:
             statement = f"DELETE FROM {ground.name(relation.id)}{_where(ground, relation)}"
             step = Step(relation.id, "DELETE", "of a row that others point at")
             answers[step] = attempt(ground.connection, statement)
+            if answers[step].worked:
+                answers |= _left_behind(ground, traffic, relation, statement)
     for relation in reversed(relations):
         # Of what was there before, others may hold on to it.
         where = _where(ground, relation) if relation.id in ground.alive else " WHERE 1 = 0"
         statement = f"DELETE FROM {ground.name(relation.id)}{where}"
         answers[Step(relation.id, "DELETE")] = attempt(ground.connection, statement, keep=True)
+
+
+def _left_behind(ground: Ground, traffic: Traffic, relation: Relation, statement: str) -> Iterator[tuple[Step, Answer]]:
+    """Look for the rows that pointed at one, once that is deleted: where they went with it, or let it go, are none."""
+    with ground.connection.begin_nested() as savepoint:
+        attempt(ground.connection, statement, keep=True)
+        for other in _tables(traffic.shape):
+            for reference in other.references:
+                if reference.target == relation.id != other.id and other.id in ground.alive:
+                    present = "".join(f" AND {ground.quote(one)} IS NOT NULL" for one in reference.columns)
+                    query = f"SELECT 1 FROM {ground.name(other.id)}{_where(ground, other)}{present}"
+                    step = Step(other.id, "SELECT", LEFT_BEHIND, reference.columns[0])
+                    yield step, attempt(ground.connection, query, rows=True)
+        savepoint.rollback()
 
 
 def _pointed_at(ground: Ground, traffic: Traffic, relation: Relation) -> list[Reference]:

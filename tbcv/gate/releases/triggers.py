@@ -1,4 +1,4 @@
-"""What the triggers of a schema do, as its snapshot tells."""
+"""What the triggers and functions of a schema do, as its snapshot tells."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from tbcv.gate.releases.rows import mentions
 from tbcv.migrate.snapshot import Snapshot
 
 _CALLS = re.compile(r"\bexecute (?:function|procedure) ([^(\s]+)\(", re.IGNORECASE)
+_UPSERTS = re.compile(
+    r"\bINSERT\s+INTO\s+(?P<table>[\w.\"]+)(?:(?!\bINSERT\s+INTO\b).)*?\bON\s+CONFLICT\s*\((?P<key>[\w\s,\"]+)\)",
+    re.IGNORECASE | re.DOTALL,
+)
+Upsert = tuple[str, frozenset[str]]
+"""A table, without its schema, and the columns by which a conflict with a row of it is noticed."""
 
 
 def body_of(trigger: str, schema: Snapshot) -> str:
@@ -30,3 +36,15 @@ def firing_on(schema: Snapshot, name: str) -> Iterator[str]:
     for fact in schema.facts:
         if fact.line.startswith("trigger ") and mentions(body_of(fact.line, schema), name):
             yield fact.subject
+
+
+def upserts_in(schema: Snapshot, other: Snapshot) -> frozenset[Upsert]:
+    """Return what the functions, triggers and rules that two schemas share insert unless it is there already."""
+    found = (upsert for fact in {*schema.facts} & {*other.facts} for upsert in _UPSERTS.finditer(fact.line))
+    return frozenset(
+        (
+            one["table"].replace('"', "").rpartition(".")[2].lower(),
+            frozenset(name.strip(' "\n').lower() for name in one["key"].split(",")),
+        )
+        for one in found
+    )

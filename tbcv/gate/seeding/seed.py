@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import cycle
@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from tbcv.engine.failures import reason
 from tbcv.engine.scratch import worked
 from tbcv.engine.url import DatabaseURL
+from tbcv.gate.seeding.documents import ANY, Document, Documents
 from tbcv.gate.seeding.enumerations import Labels
 from tbcv.gate.seeding.named import ANYWHERE, Named
 from tbcv.gate.seeding.tables import Reference, SeedTable, read_tables
@@ -63,6 +64,7 @@ class Manner(Enum):
         SPARSE: Empty wherever that is allowed.
         PLAIN: Tame, and written as whoever reads more out of a text wants it: a code in digits, a name of two words.
         CHILDLESS: As in production, with no row that refers to another table.
+        DISTINCT: As in production, with nothing there twice that need not be.
     """
 
     WILD = auto()
@@ -70,6 +72,7 @@ class Manner(Enum):
     SPARSE = auto()
     PLAIN = auto()
     CHILDLESS = auto()
+    DISTINCT = auto()
 
 
 # How values are made for rows without what is in the way of many a revision.
@@ -96,6 +99,7 @@ async def seed(
     manner: Manner = Manner.WILD,
     named: Named = MappingProxyType({}),
     labels: Labels = MappingProxyType({}),
+    documents: Documents = MappingProxyType({}),
 ) -> Seeded:
     """Fill all tables of a scratch database.
 
@@ -108,12 +112,17 @@ async def seed(
         manner: What they are like.
         named: Values of which some rows are to have one.
         labels: Of columns that hold nothing else, though the engine does not know it.
+        documents: What the documents of columns look like.
     """
-    return await worked(address, lambda connection: _seed(connection, rows, manner, named, labels))
+
+    def work(connection: Connection) -> Seeded:
+        tables = [_labelled(_with_documents(one, documents), labels) for one in read_tables(connection)]
+        return _seed(connection, tables, rows, manner, named)
+
+    return await worked(address, work)
 
 
-def _seed(connection: Connection, rows: int, manner: Manner, named: Named, labels: Labels) -> Seeded:
-    tables = [_labelled(one, labels) for one in read_tables(connection)]
+def _seed(connection: Connection, tables: Sequence[SeedTable], rows: int, manner: Manner, named: Named) -> Seeded:
     wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
     _without_triggers(connection)
     counts: dict[str, int] = {}
@@ -137,6 +146,18 @@ def _labelled(table: SeedTable, labels: Labels) -> SeedTable:
         return found if column.kind is Kind.TEXT else ()
 
     return replace(table, columns=tuple(replace(one, known=known(one)) for one in table.columns))
+
+
+def _with_documents(table: SeedTable, documents: Documents) -> SeedTable:
+    """Let the columns of documents know what these look like; one that is named holds some, whatever its type."""
+
+    def document(column: SeedColumn) -> Document | None:
+        found = documents.get(column.name.lower())
+        if column.kind is Kind.JSON:
+            found = found or documents.get(ANY)
+        return found if column.kind in (Kind.JSON, Kind.TEXT) else None
+
+    return replace(table, columns=tuple(replace(one, document=document(one)) for one in table.columns))
 
 
 def _without_triggers(connection: Connection) -> None:
@@ -168,6 +189,7 @@ class _Writer:
         self._tame = manner in _MAKERS
         self._make = _MAKERS.get(manner, value_of)
         self._sparse = manner is Manner.SPARSE
+        self._single = self._tame or manner is Manner.DISTINCT
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
         self._numbered = next((one.name for one in table.columns if one.automatic and (one.name,) in table.keys), None)
@@ -280,8 +302,19 @@ class _Writer:
             referred: Row = {}
             if all(self._refer(referred, reference, number, place) for place, reference in self._references):
                 row = dict(zip(names, values, strict=True)) | referred
-                found.append(row if self._tame or number % _TWIN or not found else found[-1] | self._own(row))
+                if found and not self._tame:
+                    row |= self._beside(found[-1], row)
+                found.append(row if self._single or number % _TWIN or not found else found[-1] | self._own(row))
         return found
+
+    def _beside(self, before: Row, row: Row) -> Row:
+        """Return the rest of a key of a row whose text in it is that of the row before in another case."""
+        for key in self._table.keys:
+            for name in key if len(key) > 1 else ():
+                old, new = before.get(name), row.get(name)
+                if isinstance(old, str) and isinstance(new, str) and old != new and old.lower() == new.lower():
+                    return {one: before[one] for one in key if one != name and one in before}
+        return {}
 
     def _own(self, row: Row) -> Row:
         """Return of a row that is to be like another what cannot be: its keys, and what is never there twice."""
@@ -300,9 +333,9 @@ class _Writer:
         # Of another length for each column: else one would seem to be made out of the other.
         length = CYCLE + column.place
         different = range(min(length, numbers.stop)) if cycle else numbers
-        make = value_of if attempt else self._make
-        values = [make(column, number, attempt, unique=unique) for number in different]
-        if not cycle and not self._tame:
+        make, given = self._maker(column, attempt)
+        values = [make(given, number, attempt, unique=unique) for number in different]
+        if not cycle and not self._single:
             values = [_alike(column, values, place, unique=unique) for place in range(len(values))]
         parents = len(self._parents.get(self._ordinals[column.name], ())) if column.name in self._ordinals else 0
         if parents and not self._tame and attempt == 0:
@@ -313,6 +346,12 @@ class _Writer:
         if self._sqlite and column.kind is not Kind.TEXT:
             values = [_written(column, value) for value in values]
         return [values[number % length] for number in numbers] if cycle else values
+
+    def _maker(self, column: SeedColumn, attempt: int) -> tuple[Callable[..., object], SeedColumn]:
+        """Return what makes values; what was refused is made otherwise, of tame rows only what CHECKs are about."""
+        if not attempt or (self._tame and attempt < _ATTEMPTS - 1 and not _is_checked(self._table, column)):
+            return self._make, column
+        return value_of, replace(column, nullable=False) if self._tame and not self._sparse else column
 
     def _name(self, column: SeedColumn, values: list[object], *, unique: bool) -> None:
         """Put the values that are named for a column in places of others, each once where they must differ."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tbcv.gate.seeding.patterns import patterns_in
 from tbcv.gate.seeding.values import Kind, SeedColumn, kind_of
 
 
@@ -123,7 +124,10 @@ def _with_pools(table: SeedTable) -> SeedTable:
         texts = [text.replace("''", "'") for check in about for text in re.findall(r"'((?:[^']|'')*)'", check)]
         bare = [re.sub(r"'(?:[^']|'')*'", "", check) for check in about]
         numbers = [number for check in bare for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", check)]
-        columns.append(replace(column, texts=tuple(dict.fromkeys(texts)), numbers=tuple(dict.fromkeys(numbers))))
+        patterns = tuple(found for check in about for found in patterns_in(check, tuple(numbers)))
+        # A pattern is no value, and counts nothing.
+        known = () if patterns else tuple(dict.fromkeys(texts))
+        columns.append(replace(column, texts=known, numbers=tuple(dict.fromkeys(numbers)), patterns=patterns))
     return replace(table, columns=tuple(columns))
 
 

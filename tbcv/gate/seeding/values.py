@@ -20,8 +20,12 @@ from functools import cached_property
 from typing import Final
 from uuid import UUID
 
+from tbcv.gate.seeding.documents import Document
+from tbcv.gate.seeding.patterns import text_like
+
 _BEGIN = datetime(2018, 1, 1, 8, tzinfo=UTC)
 _STEP = 197
+_LATER = tuple(timedelta(days=days, seconds=seconds) for days, seconds in ((0, 1), (0, 61), (1, 1), (0, 3601), (3, 1)))
 _PUT_FORWARD = (datetime(2024, 3, 31, 2, 20, tzinfo=UTC), datetime(2024, 3, 10, 2, 20, tzinfo=UTC))
 _LATELY = datetime(2025, 2, 1, 8, tzinfo=UTC)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
@@ -35,6 +39,7 @@ _UNIQUE_NAMES = {
 _TYPED_NAMES = {
     *("email", "mail", "username", "login", "handle", "name", "nickname", "slug", "code", "domain"),
     *("sku", "tag", "label", "title", "city", "reference", "serial", "plate", "barcode", "licence", "license"),
+    *("path", "file", "filename", "url", "key", "brand", "model", "category"),
 }
 _PEOPLE_NAMES = {"name", "author", "owner", "person", "contact", "customer", "guest", "assignee", "reviewer", "speaker"}
 _NUMERIC_NAMES = {
@@ -93,9 +98,11 @@ class SeedColumn:
         labels: The labels of its enumeration.
         texts: Texts that its CHECKs name.
         numbers: Numbers that its CHECKs name.
+        patterns: What its CHECKs want it to match, as regular expressions.
         domain: The constraints of its domain.
         known: Values that rows of the history have in it.
         table: Its table, as it is written in SQL.
+        document: What its documents look like, where they are known.
     """
 
     name: str
@@ -109,15 +116,22 @@ class SeedColumn:
     labels: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
     domain: str = ""
     known: tuple[str, ...] = ()
     table: str = ""
+    document: Document | None = None
 
     @cached_property
     def words(self) -> frozenset[str]:
         """The words of its name."""
         spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()
         return frozenset(re.split(r"[^a-z0-9]+", spaced))
+
+    @cached_property
+    def moments(self) -> tuple[str, ...]:
+        """Those of the texts that are days or times, where it holds such."""
+        return tuple(one for one in self.texts if fits(self, one)) if self.kind in (Kind.DATE, Kind.TIMESTAMP) else ()
 
     @cached_property
     def limits(self) -> tuple[int, ...]:
@@ -219,8 +233,8 @@ def value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> 
         if column.numbers and attempt:
             return _near(column, number, attempt)
         return _integer(column, number, unique=unique) if column.kind is Kind.INTEGER else _fraction(column, number)
-    if column.texts and column.kind in (Kind.DATE, Kind.TIMESTAMP):
-        return column.texts[number % len(column.texts)]
+    if column.moments:
+        return column.moments[number % len(column.moments)]
     return _MAKERS[column.kind](column, number)
 
 
@@ -228,21 +242,28 @@ def tame_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool
     """Return a value for a column that differs from others, is not empty, and fits where any value fits."""
     if column.kind is Kind.TEXT and not _holds_uuids(column):
         return _tame_text(column, number, unique=unique)
+    if column.kind is Kind.JSON and column.document is not None:
+        return _read_document(column.document, number, odd=False)
     if column.kind is Kind.ENUM and not unique:
         return next((one for one in column.labels if column.default.startswith(f"'{one}'")), column.labels[0])
     if column.kind in (Kind.DATE, Kind.TIMESTAMP):
         # Before all that a partition or a CHECK names, or else when most rows are from.
-        return _written(column.kind, (_LONG_AGO if column.texts else _LATELY) + timedelta(minutes=37 * number))
-    if column.kind is Kind.FLOAT and not column.numbers:
+        since = timedelta(minutes=37 * number, days=column.place)
+        return _written(column.kind, (_LONG_AGO if column.moments else _LATELY) + since)
+    if column.kind in (Kind.INTEGER, Kind.NUMERIC) or (column.kind is Kind.FLOAT and not column.numbers):
+        return _tame_number(column, number, unique=unique)
+    return value_of(replace(column, nullable=False), number, attempt, unique=unique)
+
+
+def _tame_number(column: SeedColumn, number: int, *, unique: bool) -> object:
+    if column.kind is Kind.FLOAT:
         return number % 10**5 + 0.375
-    if column.kind in (Kind.INTEGER, Kind.NUMERIC) and not column.numbers:
-        precision, scale = (*column.limits, 0)[:2] if column.limits else (9, 0)
-        whole = (1 + number) % 10 ** max(precision - scale, 1)
-        # Short of what rounds up to another number of digits, and of no use to a column of fewer.
-        return f"{whole}.{_FRACTION[:scale]}" if column.kind is Kind.NUMERIC and scale else whole
-    present = replace(column, nullable=False)
-    made = value_of(present, number, attempt, unique=unique)
-    return made if column.kind not in (Kind.INTEGER, Kind.NUMERIC) or made not in (0, "0") else 1
+    precision, scale = (*column.limits, 0)[:2] if column.limits else (9, 0)
+    # Where a CHECK names numbers, few and small ones are the likeliest to be between them.
+    several = 97 if column.numbers and not unique else 10 ** max(precision - scale, 1)
+    whole = 1 + number % several if column.numbers else (1 + number) % several
+    # Short of what rounds up to another number of digits, and of no use to a column of fewer.
+    return f"{whole}.{_FRACTION[:scale]}" if column.kind is Kind.NUMERIC and scale else whole
 
 
 def plain_value_of(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> object:
@@ -258,8 +279,17 @@ def plain_value_of(column: SeedColumn, number: int, attempt: int, *, unique: boo
     return f"{number:06d}"[-limit:]
 
 
+def _matching(column: SeedColumn, number: int, limit: int) -> str | None:
+    """Return a text that its CHECK wants, where that names a pattern; one of several, if they are alternatives."""
+    if not column.patterns:
+        return None
+    return text_like(column.patterns[number % len(column.patterns)], number, limit)
+
+
 def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
     limit = column.limits[0] if column.limits else _LONGEST
+    if (matching := _matching(column, number, limit)) is not None:
+        return matching
     default = re.match(r"'([^']+)'", column.default)
     few = ((default[1],) if default else ()) + column.texts + column.known
     if few and not unique:
@@ -267,6 +297,11 @@ def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
     if is_typed_by_people(column):
         made = f"u{number}@a.io" if column.words & {"email", "mail"} else f"u{number}"
         return (made.capitalize() if number % 5 == 0 else made)[:limit]
+    if (
+        column.document is not None
+        and len(made := json.dumps(_read_document(column.document, number, odd=False))) <= limit
+    ):
+        return made
     if column.words & _JSON_NAMES and limit > 20:
         return f'{{"a":{number}}}'
     # A number reads as one, and as JSON.
@@ -278,8 +313,10 @@ def _moment(column: SeedColumn, number: int) -> datetime:
         # Clocks were put forward over it: in one half of the world it is no time at all.
         return _PUT_FORWARD[number // 50 % 2] + timedelta(seconds=number % 1800)
     # Some years, so that a day which somebody names has rows before it and behind it.
-    since = timedelta(hours=_STEP * (number % CYCLE), minutes=number // CYCLE, seconds=column.place)
-    return _BEGIN + since + timedelta(microseconds=number % 10 * 104_729)
+    since = timedelta(hours=_STEP * (number % CYCLE), minutes=number // CYCLE)
+    # What comes later in a row mostly happens later, and not always after the same time.
+    later = column.place * _LATER[number % len(_LATER)]
+    return _BEGIN + since + later + timedelta(microseconds=number % 10 * 104_729)
 
 
 def _written(kind: Kind, moment: datetime) -> str:
@@ -305,10 +342,46 @@ def _other(column: SeedColumn, number: int) -> str | None:
     return pattern.format(number // 250 % 250, number % 250, number, number + 1) if pattern else None
 
 
-def _json(_column: SeedColumn, number: int) -> object:
+def _json(column: SeedColumn, number: int) -> object:
+    if column.document is not None and number % 7 != 2:
+        return _read_document(column.document, number, odd=True)
+    if "array" in column.texts:
+        return [{"a": number}, {"a": number + 1}]
     if number % 5 == 2:
         return {"a": number, "tags": ["x", "漢字"], "nested": {"b": None}}
     return {"a": number}
+
+
+def _read_document(document: Document, number: int, *, odd: bool) -> object:
+    """Return a document with what is read out of such, and something besides.
+
+    Args:
+        document: What is read.
+        number: The row's.
+        odd: Whether now and then something is missing, nothing, or not of its type.
+    """
+    made: dict[str, object] = {key: _entry(key, kind, number) for key, kind in document.entries.items()}
+    if odd and made and number % 13 in (3, 5, 8):
+        key = list(made)[number // 13 % len(made)]
+        match number % 13:
+            case 3:
+                del made[key]
+            case 5:
+                made[key] = None
+            case _:
+                made[key] = "many"
+    made["a"] = number
+    return [made, {**made, "a": number + 1}] if document.listed else made
+
+
+def _entry(key: str, kind: str, number: int) -> object:
+    """Return the value of an entry that is made another type when it is read."""
+    column = SeedColumn(key, 1, kind or "text", kind_of(kind or "text"), kind or "text", nullable=False)
+    if column.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT, Kind.OTHER):
+        return 1 + number % 97
+    return (
+        str(_named(column, number, unique=False)) if column.kind is Kind.TEXT else _MAKERS[column.kind](column, number)
+    )
 
 
 def _array(column: SeedColumn, number: int) -> object:
@@ -316,7 +389,9 @@ def _array(column: SeedColumn, number: int) -> object:
     if column.labels:
         return [column.labels[number % len(column.labels)]]
     inner = SeedColumn(column.name, column.place, element, kind_of(element), element, nullable=False)
-    return [value_of(inner, number, 0, unique=False), value_of(inner, number + 1, 0, unique=False)]
+    first, second = (value_of(inner, one, 0, unique=False) for one in (number, number + 1))
+    # Now and then one of them is missing, or there twice.
+    return [first, {21: None, 22: first}.get(number % 50, second)]
 
 
 _MAKERS: Final[Mapping[Kind, Callable[[SeedColumn, int], object]]] = {
@@ -397,6 +472,8 @@ def _text(column: SeedColumn, number: int, attempt: int, *, unique: bool) -> str
     limit = column.limits[0] if column.limits else _LONGEST
     if attempt == 3:
         return _shaped(number, limit)
+    if attempt < 2 and (matching := _matching(column, number, limit)) is not None:
+        return matching
     if attempt == 2 and column.numbers:
         length = max(int(float(column.numbers[number % len(column.numbers)])), 1)
         return f"{number:x}".rjust(length, "a")[-length:]
@@ -419,11 +496,14 @@ def _stretched(made: str, column: SeedColumn, limit: int) -> str:
 
 
 def _odd(made: str, number: int, limit: int) -> str:
-    """Return, now and then, a text as long as its type allows, a word of another kind, or one before a space."""
+    """Return, now and then, a text as long as its type allows, of another kind, a version, or one before a space."""
     if number % 50 == 13 and limit > 20:
         return (f"{made} {number} " + "lorem ipsum " * (limit // 12 + 1))[:limit]
     if number % 50 == 14:
         return _WORDS[0][:limit]
+    if number % 50 == 16:
+        # Nothing but digits and points, and no number; or a number, and not as numbers are written.
+        return (f"{number % 10}.4.2" if number % 100 == 16 else f"00{number % 100}")[:limit]
     return f"{made} " if number % 50 == 15 and len(made) < limit else made
 
 
@@ -432,12 +512,14 @@ def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
     if _holds_uuids(column):
         made = _own_uuid(column, number)
         return made if column.limits == (36,) else made.replace("-", "")
+    if column.document is not None and number % 7 != 2:
+        return json.dumps(_read_document(column.document, number, odd=True))
     # The first ones differ from number to number.
     for words, maker in _NAMED[:4] if unique else _NAMED:
         if column.words & words:
             return maker(column, number)
     if unique:
-        return f"{column.name}-{number}"
+        return _told_apart(column, number)
     default = re.match(r"'([^']+)'", column.default)
     if default and number % 3:
         return default[1]
@@ -446,7 +528,17 @@ def _named(column: SeedColumn, number: int, *, unique: bool) -> str:
 
 def _name(column: SeedColumn, number: int) -> str:
     script = f" {_SCRIPTS[number % len(_SCRIPTS)]}" if number % 9 == 4 and "name" in column.words else ""
-    return f"{column.name}-{number}{script}"
+    return f"{_told_apart(column, number)}{script}"
+
+
+def _told_apart(column: SeedColumn, number: int) -> str:
+    """Return a word of its own, written as some people write it."""
+    return f"{column.name.capitalize() if number % 3 == 1 else column.name}-{number}"
+
+
+def _email(_column: SeedColumn, number: int) -> str:
+    """Return an address, written as some people write them."""
+    return f"User{number}@Example.com" if number % 3 == 1 else f"user{number}@example.com"
 
 
 def _phone(_column: SeedColumn, number: int) -> str:
@@ -457,7 +549,7 @@ def _phone(_column: SeedColumn, number: int) -> str:
 
 
 _NAMED: Final[tuple[tuple[AbstractSet[str], Callable[[SeedColumn, int], str]], ...]] = (
-    ({"email", "mail"}, lambda _, number: f"user{number}@example.com"),
+    ({"email", "mail"}, _email),
     ({"url", "uri"}, lambda _, number: f"https://example.com/{number}"),
     (_PHONE_NAMES, _phone),
     (_UNIQUE_NAMES, _name),
