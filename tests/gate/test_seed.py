@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 
@@ -179,3 +180,37 @@ async def test_times_that_are_none() -> None:
     times = contents["visits"].present("begun")
     assert {one[:13] for one in times} >= {"2024-03-31 02", "2024-03-10 02"}
     assert {one[:4] for one in times} >= {"2018", "2020"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_patterns_are_matched(dialect: Dialect) -> None:
+    """Texts are such as a pattern wants them, whichever way the engine writes it."""
+    checks = {
+        "sqlite": ("code GLOB '[A-Z][A-Z]-[0-9]*'", "length(pin) = 5 AND pin NOT GLOB '*[^0-9]*'"),
+        "postgresql": ("code ~ '^[[:upper:]]{2}-[0-9]+.*$'", "pin ~ '^[^a-z]{5,}$' AND pin !~ 'x'"),
+    }
+    first, second = checks[dialect]
+    contents = await filled(
+        dialect, f"CREATE TABLE cards (id integer PRIMARY KEY, code text CHECK ({first}), pin text CHECK ({second}))"
+    )
+    codes, pins = (contents["cards"].present(name) for name in ("code", "pin"))
+    assert len(codes) > ROWS / 2
+    assert len(pins) > ROWS / 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ENGINES)
+async def test_what_lasts_does_so_for_various_times(dialect: Dialect) -> None:
+    """A later time of a row mostly is later, and not by the same for all; strict rules about days are satisfied."""
+    contents = await filled(
+        dialect,
+        "CREATE TABLE stays (id integer PRIMARY KEY, arrival date NOT NULL, departure date NOT NULL,"
+        " called timestamp NOT NULL, ended timestamp NOT NULL, CHECK (arrival < departure))",
+    )
+    stays = contents["stays"]
+    assert len(stays.rows) > ROWS * 0.7
+    times = zip(stays.values("called"), stays.values("ended"), strict=True)
+    lasted = [datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(begin)) for begin, end in times]
+    assert len(set(lasted)) > 2
+    assert sum(one > timedelta() for one in lasted) > len(lasted) * 0.9

@@ -120,11 +120,13 @@ def _of_return(step: StepRehearsal) -> Iterator[Sighting]:
     facts += [f"withdraws {one}" for one in back.privileges]
     what = [*facts, *back.rows]
     more = f", and {len(what) - 3} more" if len(what) > 3 else ""
+    stuck = step.again.failure if step.again is not None else None
     yield Sighting(
         "irreversible",
-        f"the downgrade does not restore what was: {'; '.join(what[:3])}{more}",
+        f"the downgrade does not restore what was: {'; '.join(what[:3])}{more}"
+        + (f"; the next upgrade fails: {stuck.message}" if stuck else ""),
         _cause(step) if not facts else function_at(step.revision.path, "downgrade"),
-        (Effect.IRREVERSIBLE,),
+        (Effect.IRREVERSIBLE, Effect.NOT_RERUNNABLE) if stuck else (Effect.IRREVERSIBLE,),
     )
 
 
@@ -148,7 +150,8 @@ def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
             (Effect.NOT_RERUNNABLE,),
         )
     again = step.again
-    if again is None:
+    # Where the downgrade does not restore what was, what comes of another upgrade is told with that.
+    if again is None or not step.way_back:
         return
     if again.failure is not None:
         yield Sighting(
@@ -158,9 +161,6 @@ def _of_repetition(step: StepRehearsal) -> Iterator[Sighting]:
             (Effect.NOT_RERUNNABLE,),
             Evidence(again.failure.statement) if again.failure.statement else None,
         )
-    elif not step.way_back:
-        # Where the downgrade does not restore what was, that another upgrade leads elsewhere adds nothing to that.
-        return
     elif again.schema or again.counts:
         facts = [fact.line for fact in (*again.schema.missing, *again.schema.unexpected)]
         what = [*(f"another number of rows in {name}" for name in again.counts), *facts]

@@ -211,10 +211,10 @@ def downgrade():
     Hazard(
         code="irreversible",
         severity=Severity.ERROR,
-        effects=(Effect.IRREVERSIBLE,),
+        effects=(Effect.IRREVERSIBLE, Effect.NOT_RERUNNABLE),
         title="The downgrade does not restore what was",
         observed="Schema snapshot, rows or privileges before the upgrade and after the downgrade differ, or the "
-        "downgrade raises.",
+        "downgrade raises. Where what it leaves stops the next upgrade, that is said with it.",
         why="A release that misbehaves cannot be taken back.",
         hint="write the downgrade as the mirror of the upgrade, in the reverse order",
         recipe="""\

@@ -50,8 +50,7 @@ from tbcv.migrate.snapshot import compare
 
 # What some rows violate and others do not; NULL in a new column is there whatever the rows are.
 _ABOUT_SOME_ROWS = {"23503", "23505", "23514", "23P01"}
-_UNIQUE = "23505"
-_DELETES = re.compile(r"\s*(?:WITH\b.*)?DELETE\b", re.IGNORECASE | re.DOTALL)
+_DELETES = re.compile(r"\s*(?:WITH\b.*)?DELETE\s+FROM\s+(?:ONLY\s+)?(?P<table>[\w.\"]+)", re.IGNORECASE | re.DOTALL)
 # Enough to tell a scan of all rows from a look at one.
 _TAME_ROWS = 150
 
@@ -149,38 +148,38 @@ class _Rehearser:
         # What fails on some rows does to others what it would do to them once the rest are as it wants them.
         tame = await self._of_manner(revision, Manner.TAME)
         if tame.failure is None:
-            return await self._with_distinct(_told_with(step, failure, tame))
+            return await self._with_even(_told_with(step, failure, tame))
         bare = await self._without_rows(step, failure)
         if bare.failure is None or not bare.failure.needs_rows:
             return bare
-        for manner in (Manner.PLAIN, Manner.SPARSE):
-            other = await self._of_manner(revision, manner)
+        parent = _deleted_from(step)
+        for manner in (*([Manner.CHILDLESS] if parent else []), Manner.EVEN, Manner.PLAIN, Manner.SPARSE):
+            other = await self._of_manner(revision, manner, parent)
             if other.failure is None:
                 return _told_with(step, failure, other)
         return bare
 
-    async def _of_manner(self, revision: Revision, manner: Manner) -> StepRehearsal:
-        return await self._tried(revision, await self._template(revision, manner), tame=True)
+    async def _of_manner(self, revision: Revision, manner: Manner, parent: str = "") -> StepRehearsal:
+        return await self._tried(revision, await self._template(revision, manner, parent), tame=True)
 
-    async def _with_distinct(self, step: StepRehearsal) -> StepRehearsal:
-        """Add what is lost of rows like those in production, where some that are alike are in the way."""
-        failure = step.failure
-        alike = failure is not None and (failure.code == _UNIQUE or failure.message.startswith("UNIQUE constraint"))
-        return await self._with_losses(step, Manner.DISTINCT) if alike and not step.losses else step
+    async def _with_even(self, step: StepRehearsal) -> StepRehearsal:
+        """Add what is lost of rows like those in production, where a few odd ones are in the way."""
+        if step.losses and not step.way_back:
+            return step
+        return await self._with_losses(step, await self._of_manner(step.revision, Manner.EVEN))
 
     async def _with_childless(self, step: StepRehearsal) -> StepRehearsal:
         """Add what is lost of rows that nothing refers to, where others are kept by what refers to them."""
-        statements = [one.sql for one in step.of(Run.UP)] + ([step.failure.statement] if step.failure else [])
-        if step.losses or not any(_DELETES.match(one) for one in statements):
+        parent = _deleted_from(step)
+        if step.losses or not parent:
             return step
-        return await self._with_losses(step, Manner.CHILDLESS)
+        return await self._with_losses(step, await self._of_manner(step.revision, Manner.CHILDLESS, parent))
 
-    async def _with_losses(self, step: StepRehearsal, manner: Manner) -> StepRehearsal:
-        other = await self._of_manner(step.revision, manner)
+    async def _with_losses(self, step: StepRehearsal, other: StepRehearsal) -> StepRehearsal:
         if other.failure is not None:
             return step
         restored = step.way_back is None or bool(step.way_back)
-        return replace(step, losses=other.losses, way_back=other.way_back if restored else step.way_back)
+        return replace(step, losses=step.losses or other.losses, way_back=other.way_back if restored else step.way_back)
 
     async def _tried(self, revision: Revision, filled: _Filled, *, tame: bool = False) -> StepRehearsal:
         template, seeded, before = filled
@@ -239,18 +238,20 @@ class _Rehearser:
                         return replace(step, failure=replace(stray, needs_rows=True), cut_short=cut_short)
         return step
 
-    async def _template(self, revision: Revision, manner: Manner = Manner.WILD) -> _Filled:
+    async def _template(self, revision: Revision, manner: Manner = Manner.WILD, parent: str = "") -> _Filled:
         """Return a filled copy of the line; revisions that name no values share one."""
         named, documents = values_named(revision.path), documents_read(revision.path)
-        key = (manner, repr((sorted(named.items()), documents)))
+        key = (manner, repr((sorted(named.items()), documents, parent)))
         if key not in self._filled:
-            self._filled[key] = await self._fill(manner, named, documents)
+            self._filled[key] = await self._fill(manner, named, documents, parent)
         return self._filled[key]
 
-    async def _fill(self, manner: Manner, named: Named, documents: Documents) -> _Filled:
+    async def _fill(self, manner: Manner, named: Named, documents: Documents, parent: str) -> _Filled:
         rows = self._rows if manner is Manner.WILD else min(self._rows, _TAME_ROWS)
         template = await self._stack.enter_async_context(self._scratch.copy(self._line))
-        seeded = await seed(template, rows, manner=manner, named=named, labels=self._labels, documents=documents)
+        seeded = await seed(
+            template, rows, manner=manner, named=named, labels=self._labels, documents=documents, parent=parent
+        )
         async with looking(template) as look:
             return template, seeded, await look()
 
@@ -307,6 +308,13 @@ class _Rehearser:
             refused = next((one for one in reversed(watcher.statements) if one.error), None)
             failure = failure_of(error, origin, refused)
         return tuple(watcher.statements), failure
+
+
+def _deleted_from(step: StepRehearsal) -> str:
+    """Return the table, without its schema, out of which an upgrade deletes rows first; empty where it does not."""
+    statements = [one.sql for one in step.of(Run.UP)] + ([step.failure.statement] if step.failure else [])
+    found = next(filter(None, map(_DELETES.match, statements)), None)
+    return found["table"].replace('"', "").rpartition(".")[2] if found else ""
 
 
 def _told_with(step: StepRehearsal, failure: Failure, other: StepRehearsal) -> StepRehearsal:

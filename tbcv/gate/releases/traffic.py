@@ -35,6 +35,7 @@ _ROLES = """
 """
 IN_ANOTHER_CASE = "by its value in another case"
 PASSING_OVER = "ON CONFLICT"
+SPARSELY = "of a row with nothing that it may lack"
 LEFT_BEHIND = "of a row whose other one is deleted"
 # Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
@@ -164,6 +165,7 @@ def play(connection: Connection, traffic: Traffic, only: frozenset[Key]) -> Answ
             if not relation.view:
                 answers |= _inserts(ground, traffic, relation)
                 answers |= _updates(ground, traffic, relation)
+                answers |= _sparse_updates(ground, traffic, relation)
     _delete_all(ground, traffic, answers)
     return {step: answer for step, answer in answers.items() if step.relation in only}
 
@@ -312,6 +314,25 @@ def _updates(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
             emptied = f"UPDATE {ground.name(relation.id)} SET {name} = NULL{where}"
             step = Step(relation.id, "UPDATE", "to NULL", column.name, declared=True)
             yield step, attempt(ground.connection, emptied)
+
+
+def _sparse_updates(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[tuple[Step, Answer]]:
+    """Set each column alone that may be empty, in a row in which all such are."""
+    _, spare = traffic.rows.get(relation.id, (None, None))
+    values = (None if spare is None else ground.literals(relation, spare)) or {}
+    empty = [one for one in relation.writable if one.nullable and one.name not in relation.key]
+    if not empty:
+        return
+    table, where = ground.name(relation.id), _where(ground, relation)
+    nothing = ", ".join(f"{ground.quote(one.name)} = NULL" for one in empty)
+    with ground.connection.begin_nested() as savepoint:
+        if attempt(ground.connection, f"UPDATE {table} SET {nothing}{where}", keep=True).worked:
+            for column in empty:
+                if values.get(column.name, "NULL") != "NULL":
+                    statement = f"UPDATE {table} SET {ground.quote(column.name)} = {values[column.name]}{where}"
+                    step = Step(relation.id, "UPDATE", SPARSELY, column.name, declared=True)
+                    yield step, attempt(ground.connection, statement)
+        savepoint.rollback()
 
 
 def _delete_all(ground: Ground, traffic: Traffic, answers: Answers) -> None:

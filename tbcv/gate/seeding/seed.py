@@ -30,6 +30,7 @@ from tbcv.gate.seeding.values import (
     CYCLE,
     Kind,
     SeedColumn,
+    even_value_of,
     fits,
     is_repeated,
     is_telling,
@@ -63,8 +64,8 @@ class Manner(Enum):
             or far from the rest.
         SPARSE: Empty wherever that is allowed.
         PLAIN: Tame, and written as whoever reads more out of a text wants it: a code in digits, a name of two words.
-        CHILDLESS: As in production, with no row that refers to another table.
-        DISTINCT: As in production, with nothing there twice that need not be.
+        CHILDLESS: As in production, with no row that refers to another table, or to one that is named.
+        EVEN: As in production, with nothing that is odd, or there twice and need not be.
     """
 
     WILD = auto()
@@ -72,11 +73,17 @@ class Manner(Enum):
     SPARSE = auto()
     PLAIN = auto()
     CHILDLESS = auto()
-    DISTINCT = auto()
+    EVEN = auto()
 
 
 # How values are made for rows without what is in the way of many a revision.
-_MAKERS = {Manner.TAME: tame_value_of, Manner.SPARSE: tame_value_of, Manner.PLAIN: plain_value_of}
+_MAKERS = {
+    Manner.TAME: tame_value_of,
+    Manner.SPARSE: tame_value_of,
+    Manner.PLAIN: plain_value_of,
+    Manner.EVEN: even_value_of,
+}
+_TAME = {Manner.TAME, Manner.SPARSE, Manner.PLAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,7 @@ async def seed(
     named: Named = MappingProxyType({}),
     labels: Labels = MappingProxyType({}),
     documents: Documents = MappingProxyType({}),
+    parent: str = "",
 ) -> Seeded:
     """Fill all tables of a scratch database.
 
@@ -113,10 +121,13 @@ async def seed(
         named: Values of which some rows are to have one.
         labels: Of columns that hold nothing else, though the engine does not know it.
         documents: What the documents of columns look like.
+        parent: The table to which no row refers, where rows are childless; all, if it is not named.
     """
 
     def work(connection: Connection) -> Seeded:
         tables = [_labelled(_with_documents(one, documents), labels) for one in read_tables(connection)]
+        if manner is Manner.CHILDLESS:
+            tables = [one for one in tables if not _is_child(one, parent)]
         return _seed(connection, tables, rows, manner, named)
 
     return await worked(address, work)
@@ -128,13 +139,16 @@ def _seed(connection: Connection, tables: Sequence[SeedTable], rows: int, manner
     counts: dict[str, int] = {}
     unfilled: dict[str, str] = {}
     for table in tables:
-        if manner is Manner.CHILDLESS and any(one.table != table.name for one in table.references):
-            continue
         writer = _Writer(connection, table, wanted, manner=manner, named=named)
         counts[table.name], why = writer.fill()
         if counts[table.name] == 0:
             unfilled[table.name] = why or "no row satisfies its constraints"
     return Seeded(counts, unfilled)
+
+
+def _is_child(table: SeedTable, parent: str) -> bool:
+    others = {one.table for one in table.references} - {table.name}
+    return any(not parent or one.rpartition(".")[2].strip('"') == parent for one in others)
 
 
 def _labelled(table: SeedTable, labels: Labels) -> SeedTable:
@@ -186,10 +200,10 @@ class _Writer:
     def __init__(self, connection: Connection, table: SeedTable, wanted: int, *, manner: Manner, named: Named) -> None:
         self._connection = connection
         self._named = named
-        self._tame = manner in _MAKERS
+        self._tame = manner in _TAME
         self._make = _MAKERS.get(manner, value_of)
         self._sparse = manner is Manner.SPARSE
-        self._single = self._tame or manner is Manner.DISTINCT
+        self._single = self._tame or manner is Manner.EVEN
         self._wanted = wanted
         self._sqlite = connection.dialect.name == "sqlite"
         self._numbered = next((one.name for one in table.columns if one.automatic and (one.name,) in table.keys), None)
