@@ -236,7 +236,7 @@ def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
         try:
             columns, rows = _selected(connection, quoted, kept)
         except DBAPIError:
-            # What is computed when it is read may come to nothing: with bad luck, so that nobody can read it.
+            # What is computed when it is read may fail on a single row, and nobody can read the column then.
             columns, rows = _selected(connection, quoted, [row for row in kept if row[6] != _VIRTUAL])
         root = roots.get(name, name)
         texts = [_texts(values) for values in zip(*rows, strict=True)]
