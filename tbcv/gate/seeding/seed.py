@@ -488,9 +488,10 @@ def _alike(column: SeedColumn, values: Sequence[object], place: int, *, unique: 
     turn = place % _ALIKE
     if turn == 1 and not unique:
         return before
-    if turn in (2, 4) and isinstance(before, str) and isinstance(value, str) and is_typed_by_people(column):
+    typed = is_typed_by_people(column) or (unique and column.kind is Kind.TEXT and not column.patterns)
+    if turn in (2, 4) and isinstance(before, str) and isinstance(value, str) and typed:
         return (before if turn == 2 else value).swapcase()
-    if turn == 6 and isinstance(value, str) and is_typed_by_people(column) and fits(column, f"{value} "):
+    if turn == 6 and isinstance(value, str) and typed and fits(column, f"{value} "):
         return f"{value} "
     return value
 
