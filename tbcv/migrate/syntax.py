@@ -25,3 +25,8 @@ def parse_source(source: str | bytes, filename: str = "<unknown>") -> ast.Module
         # Some versions warn of what others accept, as of "\\d".
         warnings.simplefilter("ignore")
         return ast.parse(source, filename)
+
+
+def without_downgrade(tree: ast.Module) -> list[ast.stmt]:
+    """Return the statements of a revision that have to do with the way up: all but the function for the way down."""
+    return [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade")]

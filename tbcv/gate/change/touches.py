@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tbcv.migrate.syntax import parse_source
+from tbcv.migrate.syntax import parse_source, without_downgrade
 
 # Which positional argument of an operation names the table, and which one the object of it.
 _ON_TABLE = {
@@ -57,9 +57,8 @@ def touches(path: Path) -> tuple[Touch, ...]:
     tree = parse_source(path.read_bytes())
     constants = dict(_constants(tree))
     found: set[Touch] = set()
-    for node in tree.body:
-        if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade"):
-            found.update(_touches(node, constants))
+    for node in without_downgrade(tree):
+        found.update(_touches(node, constants))
     return tuple(sorted(found))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tbcv.migrate.syntax import parse_source
+from tbcv.migrate.syntax import parse_source, without_downgrade
 
 ANY = "*"
 """Stands for the documents that a revision reads without saying whose they are."""
@@ -59,8 +59,7 @@ def documents_read(path: Path) -> Documents:
         tree = parse_source(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return {}
-    body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade")]
-    nodes = [node for top in body for node in ast.walk(top)]
+    nodes = [node for top in without_downgrade(tree) for node in ast.walk(top)]
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     found: dict[str, dict[str, str]] = {}
     for operand, key, kind in (*_of_sql("\n".join(texts)), *_of_python(nodes)):

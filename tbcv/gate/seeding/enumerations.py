@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tbcv.migrate.syntax import parse_source
+from tbcv.migrate.syntax import parse_source, without_downgrade
 
 Labels = Mapping[tuple[str, str], tuple[str, ...]]
 """Labels by table and column, both in lower case; the table is empty where a file does not tell it."""
@@ -46,7 +46,7 @@ class _File:
     """
 
     def __init__(self, tree: ast.Module) -> None:
-        self._top = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade")]
+        self._top = without_downgrade(tree)
         nodes = [node for top in self._top for node in ast.walk(top)]
         self._assigned = {
             target.id: node.value

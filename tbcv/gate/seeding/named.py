@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from tbcv.migrate.syntax import parse_source
+from tbcv.migrate.syntax import parse_source, without_downgrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,7 @@ def values_named(path: Path) -> Named:
         tree = parse_source(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return {}
-    body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "downgrade")]
-    nodes = [node for top in body for node in ast.walk(top)]
+    nodes = [node for top in without_downgrade(tree) for node in ast.walk(top)]
     constants: dict[str, list[object]] = {}
     for name, value in _constants(nodes):
         constants.setdefault(name, []).append(value)
