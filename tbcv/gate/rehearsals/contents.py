@@ -30,7 +30,8 @@ _TABLES = """
 # How SQLite lists columns that cannot be seen, and those that are computed when they are read.
 _HIDDEN, _VIRTUAL = 1, 2
 _COLUMNS = """
-    SELECT a.attrelid::int8, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), coalesce(k.key, false)
+    SELECT a.attrelid::int8, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), coalesce(k.key, false),
+        a.attgenerated::text = 'v'
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
     LEFT JOIN LATERAL (SELECT a.attnum = ANY(i.indkey) AS key FROM pg_index i
         WHERE i.indrelid = a.attrelid AND i.indisprimary) k ON true
@@ -214,15 +215,37 @@ def by_key(table: TableRows, keys: Iterable[str]) -> Mapping[tuple[Value, ...], 
 
 def _read_postgresql(connection: Connection) -> Iterator[TableRows]:
     columns: dict[int, list[Column]] = {}
-    for oid, number, name, kind, is_key in connection.exec_driver_sql(_COLUMNS).all():
+    virtual: dict[int, set[str]] = {}
+    for oid, number, name, kind, is_key, is_virtual in connection.exec_driver_sql(_COLUMNS).all():
         columns.setdefault(oid, []).append(Column(str(number), name, kind, is_key))
+        if is_virtual:
+            virtual.setdefault(oid, set()).add(name)
     for oid, name in connection.exec_driver_sql(_TABLES).all():
-        listed = columns.get(oid, [])
-        # With one collation for all: a prepared question is not answered once its columns have another one.
-        texts = ('"' + column.name.replace('"', '""') + '"::text COLLATE "C"' for column in listed)
-        selected = ", ".join(texts) or "NULL"
-        rows = connection.exec_driver_sql(f"SELECT {selected} FROM {name}").all()
-        yield TableRows(str(oid), name, tuple(listed), tuple(tuple(row) for row in rows))
+        listed = tuple(columns.get(oid, []))
+        if computed := virtual.get(oid):
+            listed = _readable(connection, name, listed, computed)
+        rows = connection.exec_driver_sql(f"SELECT {_texts_of(listed)} FROM {name}").all()
+        yield TableRows(str(oid), name, listed, tuple(tuple(row) for row in rows))
+
+
+def _texts_of(columns: Iterable[Column]) -> str:
+    # With one collation for all: a prepared question is not answered once its columns have another one.
+    texts = ('"' + column.name.replace('"', '""') + '"::text COLLATE "C"' for column in columns)
+    return ", ".join(texts) or "NULL"
+
+
+def _readable(
+    connection: Connection, table: str, columns: tuple[Column, ...], computed: Collection[str]
+) -> tuple[Column, ...]:
+    """Leave out the columns that are computed when they are read, where that fails on some row."""
+    savepoint = connection.begin_nested()
+    try:
+        connection.exec_driver_sql(f"SELECT {_texts_of(columns)} FROM {table}").all()
+    except DBAPIError:
+        savepoint.rollback()
+        return tuple(one for one in columns if one.name not in computed)
+    savepoint.commit()
+    return columns
 
 
 def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
