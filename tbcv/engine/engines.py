@@ -92,6 +92,8 @@ def file_engine(address: DatabaseURL, *, foreign_keys: bool = False) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
+        # SQLite takes any bytes for a text, and whoever looks at all rows must not stumble over one.
+        connection.text_factory = _read_text
         for pragma in (f"foreign_keys={'ON' if foreign_keys else 'OFF'}", "synchronous=OFF"):
             connection.cursor().execute(f"PRAGMA {pragma}").close()
 
@@ -100,6 +102,10 @@ def file_engine(address: DatabaseURL, *, foreign_keys: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _read_text(stored: bytes) -> str:
+    return stored.decode(errors="backslashreplace")
 
 
 def administration_engine(address: DatabaseURL) -> AsyncEngine:

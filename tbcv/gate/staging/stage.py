@@ -59,6 +59,17 @@ _LEADS = re.compile(r"^\s*(?:from|import)\s+tbcv\.migrate\b", re.MULTILINE)
 _LED = "tbcv-led"
 
 
+class EndedError(Exception):
+    """A revision or ``env.py`` wants to end the process that runs it.
+
+    Args:
+        error: What it raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"it ends the process: {type(error).__name__} {error}".strip())
+
+
 class Audience(Protocol):
     """Sees every statement that is executed on the stage, and not what a listener executes around one."""
 
@@ -174,10 +185,14 @@ class Stage:
                 finally:
                     led.close_forgotten()
 
-            if waited_for:
-                asyncio.run(greenlet_spawn(run))
-            else:
-                run()
+            try:
+                if waited_for:
+                    asyncio.run(greenlet_spawn(run))
+                else:
+                    run()
+            except (SystemExit, KeyboardInterrupt) as error:
+                # In a thread these are nobody's but the revision's, and would end the event loop of this process.
+                raise EndedError(error) from error
 
 
 def _apart(context: EnvironmentContext) -> EnvironmentContext:
