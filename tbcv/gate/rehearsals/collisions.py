@@ -22,6 +22,7 @@ from tbcv.gate.rehearsals.losses import RowsLost
 from tbcv.gate.rehearsals.rehearsed import StepRehearsal
 from tbcv.gate.rehearsals.retrial import with_losses
 from tbcv.gate.releases.passage import on
+from tbcv.gate.seeding.seed import without_triggers
 from tbcv.gate.seeding.tables import SeedTable, read_tables
 from tbcv.gate.seeding.values import Kind
 from tbcv.gate.staging.stage import Stage
@@ -102,9 +103,8 @@ def _put(
     only_words: bool,
 ) -> None:
     """Insert rows with the keys of those, and with what another row has for the rest."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET session_replication_role = replica")
-    else:
+    without_triggers(connection)
+    if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
     for seeded in read_tables(connection):
         name = seeded.name if seeded.name in before else seeded.name.strip('"')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 from sqlalchemy import Connection, text
@@ -24,10 +25,8 @@ _MOST = 6
 _LONG = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 _BUILDS = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 _NEWEST_INDEX = text("SELECT max(indexrelid::bigint) FROM pg_index")
-_SPOIL = text(
-    "UPDATE pg_index SET indisvalid = false WHERE indexrelid::bigint > :newest AND "
-    "has_table_privilege('pg_index', 'UPDATE') RETURNING indexrelid::bigint"
-)
+_MAY_SPOIL = text("SELECT has_table_privilege('pg_index', 'UPDATE')")
+_SPOIL = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid::bigint > :newest RETURNING indexrelid::bigint")
 _SPOILT = text(
     "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid AND "
     "indexrelid::bigint = ANY(CAST(:spoilt AS bigint[]))"
@@ -83,21 +82,28 @@ async def _build_again(
     """Cut an upgrade short while it builds an index, and run it again.
 
     Such a build leaves its index behind, which no query uses: a build that is over, and an index that is marked as
-    PostgreSQL marks those, are the same to whoever comes next.
+    PostgreSQL marks those, are the same to whoever comes next. Where this role may not mark it, the index is whole.
     """
     revision = step.revision
     newest = await worked(trial, lambda one: one.scalar(_NEWEST_INDEX))
     try:
         await stage.upgrade(trial, (revision.id,), _Cut(revision, build.number + 1, at_end=at_end))
     except _CutError:
-        spoilt = await worked(trial, lambda one: one.execute(_SPOIL, {"newest": newest}).scalars().all())
+        spoilt = await worked(trial, partial(_spoil, newest=newest))
         if failure := await failure_again(stage, trial, revision):
             return replace(Setback.of(failure), only_index=True)
-        left = await worked(trial, lambda one: one.execute(_SPOILT, {"spoilt": list(spoilt)}).scalars().all())
+        left = await worked(trial, lambda one: one.execute(_SPOILT, {"spoilt": spoilt}).scalars().all())
         if left:
             words = f"keeps {', '.join(left)}, an index that was not built to its end: no query uses it"
             return Setback(words, build.location or Location(revision.path), only_index=True)
     return None
+
+
+def _spoil(connection: Connection, newest: int) -> list[int]:
+    """Mark the indexes that are newer than one as unfinished, and return them; none where this role may not."""
+    if not connection.scalar(_MAY_SPOIL):
+        return []
+    return list(connection.execute(_SPOIL, {"newest": newest}).scalars())
 
 
 def _before(step: StepRehearsal, number: int) -> Location:

@@ -154,7 +154,7 @@ class _Rehearser:
             return bare
         parent = _deleted_from(step)
         for manner in (*([Manner.CHILDLESS] if parent else []), Manner.EVEN, Manner.PLAIN, Manner.SPARSE):
-            other = await self._of_manner(revision, manner, parent)
+            other = await self._of_manner(revision, manner, parent if manner is Manner.CHILDLESS else "")
             if other.failure is None:
                 return _told_with(step, failure, other)
         return bare

@@ -22,6 +22,7 @@ from tbcv.gate.releases.attempts import Objection
 from tbcv.gate.releases.passage import on
 from tbcv.gate.releases.shape import read_shape
 from tbcv.gate.releases.traffic import Answers, Step, Traffic, converse, play, put
+from tbcv.gate.seeding.seed import without_triggers
 from tbcv.gate.seeding.tables import read_tables
 from tbcv.gate.seeding.values import Kind
 from tbcv.migrate.snapshot import Difference
@@ -133,18 +134,21 @@ def _defaults(schema: Difference) -> Iterator[str]:
 
 def _loosen(connection: Connection, tables: Collection[str]) -> None:
     """Put a word into each column of numbers, as far as the schema lets it."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
     for table in read_tables(connection):
         for column in table.columns if table.name.strip('"') in tables else ():
             if column.kind in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT) and not column.automatic:
-                name = '"' + column.name.replace('"', '""') + '"'
+                name = quote(column.name)
                 with suppress(DBAPIError), connection.begin_nested():
                     connection.exec_driver_sql(f"UPDATE {table.name} SET {name} = 'n/a' WHERE rowid % 7 = 3")
     connection.commit()
 
 
 def _escape(connection: Connection, columns: Collection[tuple[str, str]]) -> None:
+    """Put an escape of NUL into one document of each column."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
     for table, column in columns:
-        name = '"' + column.replace('"', '""') + '"'
+        name = quote(column)
         with suppress(DBAPIError), connection.begin_nested():
             one = f"(SELECT min(ctid) FROM {table} WHERE {name} IS NOT NULL)"
             connection.exec_driver_sql(f'UPDATE {table} SET {name} = \'{{"a": "\\u0000"}}\' WHERE ctid = {one}')
@@ -153,11 +157,12 @@ def _escape(connection: Connection, columns: Collection[tuple[str, str]]) -> Non
 
 def _heighten(connection: Connection, columns: Collection[tuple[str, str]]) -> None:
     """Put the greatest number of its type into each column, in the row that a loop over all comes to last."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
     for table in read_tables(connection):
         for column in table.columns:
             greatest = _GREATEST.get(column.base.lower())
             if greatest is not None and (table.name, column.name) in columns:
-                name = '"' + column.name.replace('"', '""') + '"'
+                name = quote(column.name)
                 with suppress(DBAPIError), connection.begin_nested():
                     last = f"(SELECT max(ctid) FROM {table.name} WHERE {name} IS NOT NULL)"
                     connection.exec_driver_sql(f"UPDATE {table.name} SET {name} = {greatest} WHERE ctid = {last}")
@@ -165,9 +170,11 @@ def _heighten(connection: Connection, columns: Collection[tuple[str, str]]) -> N
 
 
 def _delete(connection: Connection, statements: Collection[str]) -> None:
-    connection.exec_driver_sql("SET session_replication_role = replica")
+    """Delete rows, as far as what refers to them lets it."""
+    without_triggers(connection)
     for statement in statements:
-        connection.exec_driver_sql(statement)
+        with suppress(DBAPIError), connection.begin_nested():
+            connection.exec_driver_sql(statement)
     connection.commit()
 
 

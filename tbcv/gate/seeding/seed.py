@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import cycle
@@ -64,7 +65,7 @@ class Manner(Enum):
             or far from the rest.
         SPARSE: Empty wherever that is allowed.
         PLAIN: Tame, and written as whoever reads more out of a text wants it: a code in digits, a name of two words.
-        CHILDLESS: As in production, with no row that refers to another table, or to one that is named.
+        CHILDLESS: As in production, with no row that refers to a table that is named.
         EVEN: As in production, with nothing that is odd, or there twice and need not be.
     """
 
@@ -121,7 +122,7 @@ async def seed(
         named: Values of which some rows are to have one.
         labels: Of columns that hold nothing else, though the engine does not know it.
         documents: What the documents of columns look like.
-        parent: The table to which no row refers, where rows are childless; all, if it is not named.
+        parent: The table, without its schema, to which no row refers where rows are childless.
     """
 
     def work(connection: Connection) -> Seeded:
@@ -135,7 +136,7 @@ async def seed(
 
 def _seed(connection: Connection, tables: Sequence[SeedTable], rows: int, manner: Manner, named: Named) -> Seeded:
     wanted = max(min(rows, _BUDGET // max(len(tables), 1)), min(rows, 50))
-    _without_triggers(connection)
+    without_triggers(connection)
     counts: dict[str, int] = {}
     unfilled: dict[str, str] = {}
     for table in tables:
@@ -148,7 +149,7 @@ def _seed(connection: Connection, tables: Sequence[SeedTable], rows: int, manner
 
 def _is_child(table: SeedTable, parent: str) -> bool:
     others = {one.table for one in table.references} - {table.name}
-    return any(not parent or one.rpartition(".")[2].strip('"') == parent for one in others)
+    return any(one.rpartition(".")[2].strip('"') == parent for one in others)
 
 
 def _labelled(table: SeedTable, labels: Labels) -> SeedTable:
@@ -174,16 +175,15 @@ def _with_documents(table: SeedTable, documents: Documents) -> SeedTable:
     return replace(table, columns=tuple(replace(one, document=document(one)) for one in table.columns))
 
 
-def _without_triggers(connection: Connection) -> None:
-    """Keep triggers of the schema from adding rows of their own, where this role may."""
-    if connection.dialect.name != "postgresql":
-        return
-    savepoint = connection.begin_nested()
-    try:
-        connection.exec_driver_sql("SET session_replication_role = replica")
-        savepoint.commit()
-    except DBAPIError:
-        savepoint.rollback()
+def without_triggers(connection: Connection) -> None:
+    """Keep PostgreSQL's triggers, those of foreign keys too, out of what is written from now on, where this role may.
+
+    Args:
+        connection: In a transaction.
+    """
+    if connection.dialect.name == "postgresql":
+        with suppress(DBAPIError), connection.begin_nested():
+            connection.exec_driver_sql("SET session_replication_role = replica")
 
 
 class _Writer:
