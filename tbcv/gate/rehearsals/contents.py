@@ -215,63 +215,62 @@ def by_key(table: TableRows, keys: Iterable[str]) -> Mapping[tuple[Value, ...], 
 
 def _read_postgresql(connection: Connection) -> Iterator[TableRows]:
     columns: dict[int, list[Column]] = {}
-    virtual: dict[int, set[str]] = {}
+    virtual: set[tuple[int, str]] = set()
+    quote = connection.dialect.identifier_preparer.quote_identifier
     for oid, number, name, kind, is_key, is_virtual in connection.exec_driver_sql(_COLUMNS).all():
         columns.setdefault(oid, []).append(Column(str(number), name, kind, is_key))
         if is_virtual:
-            virtual.setdefault(oid, set()).add(name)
+            virtual.add((oid, name))
     for oid, name in connection.exec_driver_sql(_TABLES).all():
-        listed = tuple(columns.get(oid, []))
-        if computed := virtual.get(oid):
-            listed = _readable(connection, name, listed, computed)
-        rows = connection.exec_driver_sql(f"SELECT {_texts_of(listed)} FROM {name}").all()
-        yield TableRows(str(oid), name, listed, tuple(tuple(row) for row in rows))
-
-
-def _texts_of(columns: Iterable[Column]) -> str:
-    # With one collation for all: a prepared question is not answered once its columns have another one.
-    texts = ('"' + column.name.replace('"', '""') + '"::text COLLATE "C"' for column in columns)
-    return ", ".join(texts) or "NULL"
-
-
-def _readable(
-    connection: Connection, table: str, columns: tuple[Column, ...], computed: Collection[str]
-) -> tuple[Column, ...]:
-    """Leave out the columns that are computed when they are read, where that fails on some row."""
-    savepoint = connection.begin_nested()
-    try:
-        connection.exec_driver_sql(f"SELECT {_texts_of(columns)} FROM {table}").all()
-    except DBAPIError:
-        savepoint.rollback()
-        return tuple(one for one in columns if one.name not in computed)
-    savepoint.commit()
-    return columns
+        listed = columns.get(oid, [])
+        # With one collation for all: a prepared question is not answered once its columns have another one.
+        written = {column: f'{quote(column.name)}::text COLLATE "C"' for column in listed}
+        lasting = {column for column in listed if (oid, column.name) not in virtual}
+        read, rows = _rows(connection, name, written, lasting)
+        yield TableRows(str(oid), name, read, tuple(tuple(row) for row in rows))
 
 
 def _read_sqlite(connection: Connection) -> Iterator[TableRows]:
     listed = connection.exec_driver_sql("PRAGMA table_list").all()
     roots = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT name, rootpage FROM sqlite_schema")}
     names = [row[1] for row in listed if row[0] == "main" and row[2] == "table" and row[1] != "alembic_version"]
+    quote = connection.dialect.identifier_preparer.quote_identifier
     for name in sorted(one for one in names if not one.startswith("sqlite_")):
-        quoted = '"' + name.replace('"', '""') + '"'
-        info = connection.exec_driver_sql(f"PRAGMA table_xinfo({quoted})").all()
-        kept = [row for row in info if row[6] != _HIDDEN]
-        try:
-            columns, rows = _selected(connection, quoted, kept)
-        except DBAPIError:
-            # What is computed when it is read may fail on a single row, and nobody can read the column then.
-            columns, rows = _selected(connection, quoted, [row for row in kept if row[6] != _VIRTUAL])
-        root = roots.get(name, name)
+        info = connection.exec_driver_sql(f"PRAGMA table_xinfo({quote(name)})").all()
+        kinds = {Column(row[1], row[1], row[2], bool(row[5])): row[6] for row in info if row[6] != _HIDDEN}
+        written = {column: quote(column.name) for column in kinds}
+        lasting = {column for column, kind in kinds.items() if kind != _VIRTUAL}
+        read, rows = _rows(connection, quote(name), written, lasting)
         texts = [_texts(values) for values in zip(*rows, strict=True)]
-        yield TableRows(str(root), name, columns, tuple(zip(*texts, strict=True)), lasting=False)
+        root = roots.get(name, name)
+        yield TableRows(str(root), name, read, tuple(zip(*texts, strict=True)), lasting=False)
 
 
-def _selected(
-    connection: Connection, table: str, info: Iterable[Sequence[Any]]
+def _rows(
+    connection: Connection, table: str, written: Mapping[Column, str], lasting: Collection[Column]
 ) -> tuple[tuple[Column, ...], Sequence[Row[Any]]]:
-    columns = tuple(Column(row[1], row[1], row[2], bool(row[5])) for row in info)
-    selected = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns) or "NULL"
-    return columns, connection.exec_driver_sql(f"SELECT {selected} FROM {table}").all()
+    """Read a table, without what is computed when it is read where that fails on some row: nobody can read it then.
+
+    Args:
+        connection: In a transaction.
+        table: As it is written in SQL.
+        written: Its columns, as they are selected.
+        lasting: Those that are not computed when they are read.
+    """
+
+    def selected(columns: Iterable[Column]) -> Sequence[Row[Any]]:
+        return connection.exec_driver_sql(
+            f"SELECT {', '.join(written[one] for one in columns) or 'NULL'} FROM {table}"
+        ).all()
+
+    columns = tuple(written)
+    if len(lasting) < len(columns):
+        try:
+            with connection.begin_nested():
+                return columns, selected(columns)
+        except DBAPIError:
+            columns = tuple(one for one in columns if one in lasting)
+    return columns, selected(columns)
 
 
 def _texts(values: Sequence[object]) -> Sequence[Value]:

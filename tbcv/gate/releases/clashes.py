@@ -16,7 +16,7 @@ from numbers import Number
 from tbcv.gate.releases.attempts import Answer, Objection
 from tbcv.gate.releases.rows import mentions
 from tbcv.gate.releases.shape import Key, Reference, Relation, Shape
-from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, LEFT_BEHIND, PASSING_OVER, Answers, Step
+from tbcv.gate.releases.traffic import IN_ANOTHER_CASE, LEFT_BEHIND, Answers, Step, passing_over
 from tbcv.gate.releases.triggers import Upsert
 
 _ABOUT_OTHERS = {Objection.CHECK, Objection.UNIQUE, Objection.FOREIGN_KEY, Objection.EXCLUSION}
@@ -68,7 +68,7 @@ def find_clashes(
             there = insert not in worked or (insert in answers and answers[insert].worked)
             failed = after if not after.worked else _unseen(home, other, step, before, after) if there else None
             # Where the row itself is refused, what is done to another one in its place says nothing.
-            if failed is None or _is_unused(other, step, upserts):
+            if failed is None or _is_unused(home, other, step, upserts):
                 continue
             if there or step == insert or not _is_mere_consequence(home, other, step, failed):
                 failures.append((step, failed))
@@ -89,18 +89,16 @@ def find_clashes(
     return tuple(_grouped(home, other, [(step, failed, certain(step, failed)) for step, failed in failures]))
 
 
-def _is_unused(other: Shape, step: Step, upserts: frozenset[Upsert]) -> bool:
+def _is_unused(home: Shape, other: Shape, step: Step, upserts: frozenset[Upsert]) -> bool:
     """Tell whether a statement relies on what is unique in a schema where it is not: nobody needs that for sure.
 
     Where it is unique still, but of some rows alone, somebody does; and where a function does the same.
     """
-    if not step.what.startswith(PASSING_OVER):
+    relation, found = home.get(step.relation), other.get(step.relation)
+    key = next((one for one in relation.uniques if passing_over(relation.id, one) == step), None) if relation else None
+    if key is None or (step.relation[1].lower(), frozenset(one.lower() for one in key)) in upserts:
         return False
-    key = step.what.removeprefix(PASSING_OVER).strip(" ()").split(", ")
-    if (step.relation[1].lower(), frozenset(one.lower() for one in key)) in upserts:
-        return False
-    found = other.get(step.relation)
-    return found is None or tuple(key) not in found.partial
+    return found is None or key not in found.partial
 
 
 def _is_mere_consequence(home: Shape, other: Shape, step: Step, failed: Answer) -> bool:

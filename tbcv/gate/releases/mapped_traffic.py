@@ -24,6 +24,7 @@ from uuid import UUID
 
 from sqlalchemy import URL, Column, Connection, create_engine, event, make_url, select
 from sqlalchemy import types as sqltypes
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Mapper, Session, configure_mappers
 from sqlalchemy.orm.exc import UnmappedColumnError
@@ -368,9 +369,9 @@ def _exercise_file(mappers: list[Mapper[Any]], request: dict[str, Any], url: URL
     engine = create_engine(url.set(drivername="sqlite"), connect_args=request["connect_args"], poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _entry: object) -> None:  # noqa: ANN401
+    def _connect(connection: DBAPIConnection, _entry: object) -> None:
         connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys=ON")
+        connection.cursor().execute("PRAGMA foreign_keys=ON").close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

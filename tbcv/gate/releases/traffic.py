@@ -34,8 +34,6 @@ _ROLES = """
     WHERE c.oid >= 16384 AND a.grantee <> c.relowner AND NOT r.rolsuper AND NOT r.rolbypassrls ORDER BY 1
 """
 IN_ANOTHER_CASE = "by its value in another case"
-PASSING_OVER = "ON CONFLICT"
-SPARSELY = "of a row with nothing that it may lack"
 LEFT_BEHIND = "of a row whose other one is deleted"
 # Far from those that a sequence gives, and small enough for a smallint.
 _OWN_NUMBER = "30001"
@@ -61,6 +59,11 @@ class Step:
 
 
 Answers = dict[Step, Answer]
+
+
+def passing_over(relation: Key, key: tuple[str, ...]) -> Step:
+    """Return the step that inserts a row unless one with the same key is there."""
+    return Step(relation, "INSERT", f"ON CONFLICT ({', '.join(key)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +252,10 @@ def _inserts(ground: Ground, traffic: Traffic, relation: Relation) -> Iterator[t
     for key in sorted(relation.uniques):
         if all(relation.column(name) for name in key):
             names = ", ".join(ground.quote(name) for name in key)
-            step = Step(relation.id, "INSERT", f"{PASSING_OVER} ({', '.join(key)})")
-            yield step, ground.insert(relation, values, otherwise=f" ON CONFLICT ({names}) DO NOTHING")
+            yield (
+                passing_over(relation.id, key),
+                ground.insert(relation, values, otherwise=f" ON CONFLICT ({names}) DO NOTHING"),
+            )
 
 
 def _doubles(ground: Ground, relation: Relation, main: Row, spare: Row) -> Iterator[tuple[Step, Answer]]:
@@ -330,7 +335,9 @@ def _sparse_updates(ground: Ground, traffic: Traffic, relation: Relation) -> Ite
             for column in empty:
                 if values.get(column.name, "NULL") != "NULL":
                     statement = f"UPDATE {table} SET {ground.quote(column.name)} = {values[column.name]}{where}"
-                    step = Step(relation.id, "UPDATE", SPARSELY, column.name, declared=True)
+                    step = Step(
+                        relation.id, "UPDATE", "of a row with nothing that it may lack", column.name, declared=True
+                    )
                     yield step, attempt(ground.connection, statement)
         savepoint.rollback()
 

@@ -44,7 +44,8 @@ _EXTRACTED = re.compile(
     re.IGNORECASE,
 )
 _RECORDS = re.compile(
-    r"\bjsonb?_to_record(?P<set>set)?\s*\(\s*(?:\w+\.)?\"?(?P<operand>[a-z_]\w*)\"?[^)]*\)\s*(?:AS\s+)?\w*\s*\((?P<columns>[^)]*)\)",
+    r"\bjsonb?_to_record(?P<set>set)?\s*\(\s*(?:\w+\.)?\"?(?P<operand>[a-z_]\w*)\"?[^)]*\)\s*"
+    r"(?:AS\s+)?\w*\s*\((?P<columns>[^)]*)\)",
     re.IGNORECASE,
 )
 _LISTS = re.compile(

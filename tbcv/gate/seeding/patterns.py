@@ -9,8 +9,11 @@ from random import Random
 
 import rstr
 
-_MATCHES = re.compile(r"(?<![!~])~\*?\s*E?'((?:[^']|'')*)'")
-_GLOB = re.compile(r"(?P<not>\bNOT\s+)?\bGLOB\s*'(?P<pattern>(?:[^']|'')*)'", re.IGNORECASE)
+# A column, in whatever PostgreSQL has wrapped it, and what it is compared with.
+_COLUMN = r'\b{}\b"?(?:\)|\s|::[a-z][a-z ]*(?:\(\d+\))?)*'
+_MATCHES = _COLUMN + r"~\*?\s*E?'(?P<pattern>(?:[^']|'')*)'"
+_GLOB = _COLUMN + r"(?P<not>\bNOT\s+)?\bGLOB\s*'(?P<pattern>(?:[^']|'')*)'"
+_COMPARED = re.compile(r"(?:~\*?|\bGLOB)\s*E?'(?:[^']|'')*'", re.IGNORECASE)
 # What contains none but these characters: the usual way to say it, as GLOB repeats no set.
 _NOTHING_BUT = re.compile(r"\*\[\^([^\]]+)\]\*")
 _GLOB_PARTS = re.compile(r"\[[^\]]*\]|.", re.DOTALL)
@@ -25,30 +28,37 @@ _CLASSES = {
 }
 _TRIES = 5
 # Texts of a hundred characters match as well, and few columns hold them.
-_PARTS = re.compile(r"\\.|\[\^?\]?[^\]]*\]|[+*.]", re.DOTALL)
+_PARTS = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\{\d+,\}|[+*.]", re.DOTALL)
 _OFTEN = {"+": "{1,8}", "*": "{0,8}", ".": "[a-z0-9]"}
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def patterns_in(check: str, numbers: tuple[str, ...] = ()) -> Iterator[str]:
-    """Give the patterns that a CHECK wants a text to match, as regular expressions of Python.
+def without_patterns(check: str) -> str:
+    """Return a CHECK without the patterns that something in it is compared with: they are no values."""
+    return _COMPARED.sub("", check)
+
+
+def patterns_in(check: str, name: str, numbers: tuple[str, ...] = ()) -> Iterator[str]:
+    """Give the patterns that a CHECK wants a column to match, as regular expressions of Python.
 
     Args:
         check: Its condition.
+        name: The column's; VALUE in a domain.
         numbers: The numbers in it; the least is the length of a text that is described by its characters alone.
     """
-    for match in _MATCHES.finditer(check):
-        pattern = match[1].replace("''", "'")
-        for name, members in _CLASSES.items():
-            pattern = pattern.replace(name, members)
+    for match in re.finditer(_MATCHES.format(re.escape(name)), check, re.IGNORECASE):
+        pattern = match["pattern"].replace("''", "'")
+        for kind, members in _CLASSES.items():
+            pattern = pattern.replace(kind, members)
         yield pattern
     lengths = [int(one) for one in numbers if one.isdigit() and int(one)]
-    for match in _GLOB.finditer(check):
-        only = _NOTHING_BUT.fullmatch(match["pattern"])
+    for match in re.finditer(_GLOB.format(re.escape(name)), check, re.IGNORECASE):
+        written = match["pattern"].replace("''", "'")
+        only = _NOTHING_BUT.fullmatch(written)
         if match["not"] and only:
             yield f"[{only[1]}]{{{min(lengths, default=6)}}}"
         elif not match["not"]:
-            yield "".join(map(_of_glob, _GLOB_PARTS.findall(match["pattern"].replace("''", "'"))))
+            yield "".join(map(_of_glob, _GLOB_PARTS.findall(written)))
 
 
 def text_like(pattern: str, number: int, limit: int) -> str | None:
@@ -87,4 +97,6 @@ def _tamed(part: re.Match[str]) -> str:
 
 
 def _of_glob(part: str) -> str:
-    return {"*": "[a-z0-9]*", "?": "[a-z0-9]"}.get(part, part if part.startswith("[") and part[1:] else re.escape(part))
+    if len(part) > 1:
+        return part
+    return {"*": "[a-z0-9]*", "?": "[a-z0-9]"}.get(part, re.escape(part))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tbcv.gate.seeding.patterns import patterns_in
+from tbcv.gate.seeding.patterns import patterns_in, without_patterns
 from tbcv.gate.seeding.values import Kind, SeedColumn, kind_of
 
 
@@ -121,12 +121,13 @@ def _with_pools(table: SeedTable) -> SeedTable:
     for column in table.columns:
         about = [check for check in table.checks if re.search(rf"\b{re.escape(column.name)}\b", check, re.IGNORECASE)]
         about.append(column.domain)
-        texts = [text.replace("''", "'") for check in about for text in re.findall(r"'((?:[^']|'')*)'", check)]
+        plain = [without_patterns(check) for check in about]
+        texts = [text.replace("''", "'") for check in plain for text in re.findall(r"'((?:[^']|'')*)'", check)]
         bare = [re.sub(r"'(?:[^']|'')*'", "", check) for check in about]
         numbers = [number for check in bare for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", check)]
-        patterns = tuple(found for check in about for found in patterns_in(check, tuple(numbers)))
-        # A pattern is no value, and counts nothing.
-        known = () if patterns else tuple(dict.fromkeys(texts))
+        named = [(check, column.name) for check in about] + [(column.domain, "VALUE")]
+        patterns = tuple(found for check, name in named for found in patterns_in(check, name, tuple(numbers)))
+        known = tuple(dict.fromkeys(texts))
         columns.append(replace(column, texts=known, numbers=tuple(dict.fromkeys(numbers)), patterns=patterns))
     return replace(table, columns=tuple(columns))
 

@@ -310,11 +310,10 @@ def _tame_text(column: SeedColumn, number: int, *, unique: bool) -> str:
     if is_typed_by_people(column):
         made = f"u{number}@a.io" if column.words & {"email", "mail"} else f"u{number}"
         return (made.capitalize() if number % 5 == 0 else made)[:limit]
-    if (
-        column.document is not None
-        and len(made := json.dumps(_read_document(column.document, number, odd=False))) <= limit
-    ):
-        return made
+    if column.document is not None:
+        made = json.dumps(_read_document(column.document, number, odd=False))
+        if len(made) <= limit:
+            return made
     if column.words & _JSON_NAMES and limit > 20:
         return f'{{"a":{number}}}'
     # A number reads as one, and as JSON.
